@@ -1,0 +1,123 @@
+"""The batch: what a data source hands to a model, a loss and a metric.
+
+Shape legend, used everywhere in EMPROT:
+
+    B  windows in a batch            T  frames of the input (T = K for a fixed history)
+    F  future steps (the horizon)    C  clusters in the vocabulary
+    N  residues (padded)             D  width of the embedding
+    K  frames of history
+"""
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+MISSING_ID = -1
+"""A cluster ID that is not known: chain termini and breaks, padding, steps past the trajectory's end."""
+
+
+class _RequiredKeys(TypedDict):
+    input_cluster_ids: Tensor  # (B, T, N) long, the history, MISSING_ID where unknown
+    sequence_lengths: Tensor  # (B,) long, residues of each window
+    history_mask: Tensor  # (B, T, N) bool, True where the history may be read
+    residue_mask: Tensor  # (B, N) bool, True at real residues
+    future_cluster_ids: Tensor  # (B, F, N) long, MISSING_ID where there is no target
+    future_step_mask: Tensor  # (B, F) bool, True where the target frame counts
+
+
+class Batch(_RequiredKeys, total=False):
+    """A batch of windows. Other keys (delta_t, change_mask, run_length) pass through unread."""
+
+    times: Tensor  # (B, T) float, ns; zeros where unknown
+    window_ids: Tensor  # (B,) long, which windows of the data source these are
+    group_ids: Tensor  # (B,) long, which protein each window comes from
+
+
+def target_mask(batch: Batch) -> Tensor:
+    """M, (B, F, N) bool: the positions whose target is known and counts."""
+    known = batch["future_cluster_ids"] >= 0
+    return known & batch["future_step_mask"][:, :, None] & batch["residue_mask"][:, None, :]
+
+
+def move_batch(batch: Batch, device: torch.device) -> Batch:
+    """The batch with every tensor on `device`; other values are kept as they are."""
+    moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    return moved  # type: ignore[return-value]
+
+
+_LAYOUT = {
+    "input_cluster_ids": ("B T N", "long"),
+    "times": ("B T", "float"),
+    "sequence_lengths": ("B", "long"),
+    "history_mask": ("B T N", "bool"),
+    "residue_mask": ("B N", "bool"),
+    "future_cluster_ids": ("B F N", "long"),
+    "future_step_mask": ("B F", "bool"),
+}
+
+
+def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None) -> None:
+    """Check a batch on the CPU, before it goes to the device.
+
+    Raises:
+        ValueError: a key is missing; a shape or dtype is wrong; an ID lies outside [-1, num_clusters); a time
+            is not finite; no position has a target. The message says what was got, expected and to be done.
+    """
+    sizes: dict[str, int] = {} if horizon is None else {"F": horizon}
+    for key, (axes, dtype) in _LAYOUT.items():
+        tensor = batch.get(key)
+        if tensor is None:
+            if key in _RequiredKeys.__annotations__:
+                raise ValueError(
+                    f"the batch has no {key!r}, got the keys {sorted(batch)}; "
+                    f"add {key} of shape ({axes.replace(' ', ', ')}), dtype {dtype}"
+                )
+            continue
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{key} is a {type(tensor).__name__}, expected a torch.Tensor; use torch.as_tensor")
+        _check_shape(key, tensor, axes.split(), sizes)
+        _check_dtype(key, tensor, dtype)
+    for key in ("input_cluster_ids", "future_cluster_ids"):
+        _check_ids(key, batch[key], num_clusters)  # type: ignore[literal-required]
+    if "times" in batch and not bool(batch["times"].isfinite().all()):
+        raise ValueError("times has values that are not finite; leave the key out or use zeros where a time is unknown")
+    if not bool(target_mask(batch).any()):
+        raise ValueError(
+            "the batch has no valid target: future_step_mask & residue_mask & (future_cluster_ids >= 0) is False "
+            "everywhere; leave such windows out, or check that the masks are True where a target counts"
+        )
+
+
+def _check_shape(key: str, tensor: Tensor, axes: list[str], sizes: dict[str, int]) -> None:
+    got = tuple(tensor.shape)
+    if len(got) != len(axes):
+        raise ValueError(
+            f"{key} has shape {got}, expected ({', '.join(axes)}); "
+            f"{'add' if len(got) < len(axes) else 'drop'} an axis so that it has {len(axes)}"
+        )
+    for axis, size in zip(axes, got, strict=True):
+        if sizes.setdefault(axis, size) != size:
+            wanted = ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in axes)
+            raise ValueError(f"{key} has shape {got}, expected ({wanted}); its axis {axis} must agree with the rest")
+
+
+def _check_dtype(key: str, tensor: Tensor, wanted: str) -> None:
+    right = tensor.is_floating_point() if wanted == "float" else tensor.dtype == getattr(torch, wanted)
+    if not right:
+        raise ValueError(f"{key} has dtype {tensor.dtype}, expected {wanted}; convert it with .{wanted}()")
+
+
+def _check_ids(key: str, ids: Tensor, num_clusters: int) -> None:
+    if ids.numel() == 0:
+        raise ValueError(
+            f"{key} has shape {tuple(ids.shape)}: it is empty; give at least one window, frame and residue"
+        )
+    low, high = (int(v) for v in torch.aminmax(ids))
+    if low < MISSING_ID or high >= num_clusters:
+        wrong = low if low < MISSING_ID else high
+        place = tuple(int(i) for i in (ids == wrong).nonzero()[0])
+        raise ValueError(
+            f"{key}{list(place)} is {wrong}, expected {MISSING_ID} (missing) to {num_clusters - 1}; "
+            "mark unknown positions with -1, or give the vocabulary's num_clusters"
+        )

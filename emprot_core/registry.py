@@ -1,0 +1,222 @@
+"""The plugin registry, on gin.register: one decorator files a component for gin and for plain Python.
+
+    @register("model")
+    class MyModel(nn.Module): ...          # gin: @models.MyModel()
+
+Components stay plain classes and functions: gin.register leaves them untouched.
+"""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import gin
+
+KINDS = {
+    "model": "models",
+    "mixing": "mixings",
+    "attention": "attention",
+    "loss": "losses",
+    "optimizer": "optimizers",
+    "scheduler": "schedulers",
+    "metric": "metrics",
+    "baseline": "baselines",
+    "data": "data",
+    "split": "splits",
+    "tokenizer": "tokenizers",
+    "reader": "readers",
+    "hook": "hooks",
+    "job": "jobs",
+    "core": "",  # run and Trainer: what gin files bind without a folder
+}
+FACTORY_KINDS = {
+    "optimizer": ("named_parameters",),
+    "scheduler": ("optimizer", "num_steps"),
+    "attention": ("q", "k", "v", "mask", "bias", "dropout"),
+}
+"""Kinds bound without parentheses, and what the framework calls them with: these cannot be bound in a gin file."""
+
+CONTRACTS = {
+    "emprot_core.contracts:Model": "model",
+    "emprot_core.contracts:FactoredModel": "model",
+    "emprot_core.contracts:Mixing": "mixing",
+    "emprot_core.contracts:Attention": "attention",
+    "emprot_core.contracts:Loss": "loss",
+    "emprot_core.contracts:Optimizer": "optimizer",
+    "emprot_core.contracts:Scheduler": "scheduler",
+    "emprot_core.contracts:Metric": "metric",
+    "emprot_core.contracts:Baseline": "baseline",
+    "emprot_core.contracts:Data": "data",
+    "emprot_core.contracts:DataSplit": "split",
+    "emprot_core.contracts:Tokenizer": "tokenizer",
+    "emprot_core.contracts:Reader": "reader",
+    "emprot_core.contracts:Job": "job",
+    "emprot_core.hooks.base:Hook": "hook",
+}
+"""Which kind of component a parameter with this annotation wants. By name: the registry imports no contract."""
+
+ENTRY_POINT_GROUP = "emprot.plugins"
+Component = TypeVar("Component", bound=Callable[..., Any])
+
+
+class Entry(NamedTuple):
+    """A registered component."""
+
+    kind: str
+    name: str
+    target: Callable[..., Any]
+
+    @property
+    def selector(self) -> str:
+        """The full gin selector, emprot.<folder of the kind>.<name>."""
+        return ".".join(filter(None, ("emprot", KINDS[self.kind], self.name)))
+
+    @property
+    def short_selector(self) -> str:
+        """What gin files write: <folder of the kind>.<name>."""
+        return self.selector.removeprefix("emprot.")
+
+    @property
+    def origin(self) -> str:
+        """Where the component is defined, as <path from the package>:<line>."""
+        target = inspect.unwrap(self.target)
+        path = target.__module__.replace(".", "/")
+        try:
+            source, line = inspect.getsourcefile(target) or "", inspect.getsourcelines(target)[1]
+        except (OSError, TypeError):  # defined at a prompt or in a notebook
+            return path
+        return f"{path}/__init__.py:{line}" if Path(source).stem == "__init__" else f"{path}.py:{line}"
+
+
+class UnknownComponent(LookupError):
+    """No component of that kind has that name."""
+
+
+_entries: dict[tuple[str, str], Entry] = {}
+_failures: dict[str, Exception] = {}
+_plugins: list[str] = []
+_loaded = False
+
+
+def register(kind: str, name: str | None = None) -> Callable[[Component], Component]:
+    """A decorator that files a class or function as a component of `kind`.
+
+    A notebook cell that runs again replaces what it registered before.
+
+    Raises:
+        ValueError: the kind is unknown, or another component of that kind has the name.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}, expected one of {', '.join(KINDS)}{_nearest(kind, KINDS)}")
+
+    def file(target: Component) -> Component:
+        entry = Entry(kind, name or target.__name__, target)
+        known = _entries.get((kind, entry.name))
+        if known is not None and (known.target.__module__, target.__module__) != ("__main__", "__main__"):
+            raise ValueError(
+                f"{kind} {entry.name!r} is registered twice: by {known.target.__module__} and by "
+                f"{target.__module__}; give one of them another name: @register({kind!r}, 'OtherName')"
+            )
+        inspect.signature(target)  # ValueError now rather than in every config that might bind it
+        with gin.config.interactive_mode():  # what may be replaced was decided above
+            gin.register(entry.name, module=entry.selector.rpartition(".")[0])(target)
+        _entries[kind, entry.name] = entry
+        return target
+
+    return file
+
+
+def get(kind: str, name: str) -> Callable[..., Any]:
+    """The registered class or function.
+
+    Raises:
+        UnknownComponent: there is none; the message gives the nearest name and the list.
+    """
+    load_plugins()
+    if (kind, name) not in _entries:
+        known = [entry.name for entry in entries(kind)]
+        message = f"there is no {kind} {name!r}{_nearest(name, known)}; registered: {', '.join(known) or 'none'}"
+        broken = "".join(f"; {module} failed to import ({error})" for module, error in _failures.items())
+        raise UnknownComponent(message + broken)
+    return _entries[kind, name].target
+
+
+def entries(kind: str | None = None) -> list[Entry]:
+    """All components, or those of one kind, in the order of their selectors."""
+    load_plugins()
+    chosen = (entry for entry in _entries.values() if kind in (None, entry.kind))
+    return sorted(chosen, key=lambda entry: entry.selector)
+
+
+def failures() -> dict[str, Exception]:
+    """Plugin modules that could not be imported, and why."""
+    load_plugins()
+    return dict(_failures)
+
+
+def plugins() -> list[str]:
+    """Names of all modules imported as plugins, by an entry point or since."""
+    load_plugins()
+    return list(_plugins)
+
+
+def load_plugins() -> None:
+    """Import every entry point of the group `emprot.plugins`, once; a package brings all its modules."""
+    global _loaded
+    if _loaded:
+        return
+    _loaded = True
+    # A development checkout can be seen twice, by its metadata and by the installed one.
+    points = {point.value: point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
+    for module in sorted(points, key=lambda module: (points[module] != "core", module)):
+        import_plugin(module)
+
+
+def import_plugin(module_name: str) -> list[str]:
+    """Import a plugin module, or a package with all its modules, and give their names.
+
+    A failure is kept for `failures`.
+    """
+    imported = import_module(module_name)
+    for info in pkgutil.iter_modules(getattr(sys.modules.get(module_name), "__path__", ())):
+        imported += import_plugin(f"{module_name}.{info.name}")
+    return imported
+
+
+def import_module(module_name: str) -> list[str]:
+    """Import one module as a plugin and give its name, as `import_plugin` does, but nothing below it."""
+    if module_name not in _plugins:
+        _plugins.append(module_name)
+    before = set(_entries)
+    try:
+        importlib.import_module(module_name)
+    except Exception as error:  # a stranger's module may raise anything; --list names it
+        _failures[module_name] = error
+        for key in set(_entries) - before:
+            if _entries[key].target.__module__ == module_name:  # half a module is no plugin
+                del _entries[key]
+        return []
+    _failures.pop(module_name, None)
+    return [module_name]
+
+
+def contract_kind(annotation: Any) -> str | None:
+    """The kind of component that a parameter with this annotation wants; None where it is no contract."""
+    for contract, kind in CONTRACTS.items():
+        module_name, _, name = contract.partition(":")
+        # An annotation can only be a contract whose module is imported, so nothing is imported here.
+        wanted = getattr(sys.modules.get(module_name), name, None)
+        if wanted is not None and annotation == wanted:
+            return kind
+    return None
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

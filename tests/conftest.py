@@ -1,0 +1,142 @@
+"""Fixtures that several test files share."""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gin
+import pytest
+import torch
+
+from emprot_core import registry
+from emprot_core.batch import Batch
+from emprot_core.config import ConfigError, Fault, load
+from emprot_core.hooks.base import Hook
+from emprot_core.training import Trainer
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., Batch]:
+    """A factory of small valid batches of random IDs: B = 4, K = 5, F = 3, N = 7, C = 11 by default."""
+
+    def make(
+        seed: int = 0,
+        num_windows: int = 4,
+        history: int = 5,
+        horizon: int = 3,
+        num_residues: int = 7,
+        num_clusters: int = 11,
+        missing: bool = False,
+    ) -> Batch:
+        """`missing`: a tenth of all IDs is -1."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def ids(num_frames: int) -> torch.Tensor:
+            shape = (num_windows, num_frames, num_residues)
+            drawn = torch.randint(0, num_clusters, shape, generator=generator)
+            lost = torch.rand(shape, generator=generator) < (0.1 if missing else 0.0)
+            return drawn.masked_fill(lost, -1)
+
+        inputs, targets = ids(history), ids(horizon)
+        return {
+            "input_cluster_ids": inputs,
+            "times": torch.zeros(num_windows, history),
+            "sequence_lengths": torch.full((num_windows,), num_residues),
+            "history_mask": inputs >= 0,
+            "residue_mask": torch.ones(num_windows, num_residues, dtype=torch.bool),
+            "future_cluster_ids": targets,
+            "future_step_mask": torch.ones(num_windows, horizon, dtype=torch.bool),
+        }
+
+    return make
+
+
+@pytest.fixture
+def make_trainer() -> Callable[..., Trainer]:
+    """A factory of trainers of a tiny model (D = 16, one layer, dropout) with hooks of one's choice."""
+
+    def make(*hooks: Hook, dtype: torch.dtype = torch.float32, dropout: float = 0.1, **options: Any) -> Trainer:
+        torch.manual_seed(0)
+        model = registry.get("model", "ProteinTransformerClassificationOnly")(
+            d_embed=16, num_heads=2, num_layers=1, future_horizon=3, num_clusters=11, dropout=dropout
+        )
+        return Trainer(
+            model.to(dtype),
+            options.pop("loss", None) or registry.get("loss", "MaskedCrossEntropy")(),
+            options.pop("optimizer", None) or partial(registry.get("optimizer", "adamw"), learning_rate=1e-2),
+            registry.get("scheduler", "cosine_with_warmup"),
+            metrics=[registry.get("metric", name)() for name in ("TokenAccuracy", "HorizonNLL")],
+            hooks=hooks,
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+def empty_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A registry without components, in an empty current directory; all state of gin and of ours is restored after."""
+    for name, fresh in _fresh_gin_state().items():
+        monkeypatch.setattr(gin.config, name, fresh)
+    for name, fresh in {"_entries": {}, "_failures": {}, "_plugins": [], "_loaded": True}.items():
+        monkeypatch.setattr(registry, name, fresh)
+    here = Path(__file__).parent
+    monkeypatch.setattr(sys, "path", [str(here), *sys.path])
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        if Path(file).is_relative_to(tmp_path) or Path(file).parent == here:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def toy(empty_registry: None) -> ModuleType:
+    """The components of tests/toy_plugin.py, and no others."""
+    registry.import_plugin("toy_plugin")
+    return sys.modules["toy_plugin"]
+
+
+@pytest.fixture
+def faults_of(toy: ModuleType) -> Callable[[str], list[Fault]]:
+    """Faults of the sound config followed by `text`; its lines count from 1."""
+
+    def find(text: str) -> list[Fault]:
+        Path("base.gin").write_text(toy.TRAINING)
+        Path("bad.gin").write_text(text)
+        try:
+            load(["base.gin", "bad.gin"])
+        except ConfigError as error:
+            return list(error.faults)
+        return []
+
+    return find
+
+
+def _fresh_gin_state() -> dict[str, Any]:
+    constants = gin.selector_map.SelectorMap()
+    constants["gin.REQUIRED"] = gin.REQUIRED
+    components = gin.selector_map.SelectorMap()
+    for selector, component in gin.config._REGISTRY.items():
+        components[selector] = component  # SelectorMap.copy shares what is nested
+    return {
+        "_REGISTRY": components,
+        "_INVERSE_REGISTRY": dict(gin.config._INVERSE_REGISTRY),
+        "_RENAMED_SELECTORS": {},
+        "_CONFIG": {},
+        "_OPERATIVE_CONFIG": {},
+        "_IMPORTS": set(),
+        "_SINGLETONS": {},
+        "_CONSTANTS": constants,
+        "_PARSE_CONTEXTS": [gin.config.ParseContext()],
+        "_SCOPE_MANAGER": type(gin.config._SCOPE_MANAGER)(),
+        "_FINALIZE_HOOKS": list(gin.config._FINALIZE_HOOKS),
+        "_FILE_READERS": list(gin.config._FILE_READERS),
+        "_LOCATION_PREFIXES": [""],
+        "_CONFIG_IS_LOCKED": False,
+        "_INTERACTIVE_MODE": False,
+    }
