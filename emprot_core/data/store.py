@@ -1,0 +1,150 @@
+"""The trajectory store: a directory of memory-mapped cluster IDs, no pickle. `store_format` describes the files."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emprot_core.data.store_format import (
+    INDEX_FIELDS,
+    SAMPLE_PREFIX,
+    SAMPLE_ROOT,
+    StoreError,
+    check_ids,
+    find_store,
+    read_meta,
+    sha256,
+    shard_name,
+)
+from emprot_core.data.store_writer import StoreWriter
+
+__all__ = ["INDEX_FIELDS", "SAMPLE_PREFIX", "SAMPLE_ROOT", "StoreError", "StoreWriter", "TrajectoryStore", "find_store"]
+
+
+class TrajectoryStore:
+    """A store opened for reading: nothing of it is held in memory, all of it is read-only.
+
+    Opening reads store.json and the index, and checks the size of every file and every row of the index. It does
+    not read the IDs: `check_ids` does, for one trajectory, and `verify` for all.
+    """
+
+    def __init__(self, store: str | Path, verify: bool = False):
+        """
+        Args:
+            store: a directory, or `sample:<vocabulary>` for the embedded sample.
+            verify: also check the SHA-256 of every file and every ID.
+
+        Raises:
+            StoreError: the store is missing or damaged; the message names the file.
+        """
+        self.directory = find_store(store).absolute()
+        text = (self.directory / "store.json").read_bytes()
+        meta = read_meta(text, self.directory / "store.json")
+        self.digest = hashlib.sha256(text).hexdigest()
+        self.vocabulary = meta["vocabulary"]
+        self.sources: list[dict[str, Any]] = meta["sources"]
+        self._check_files(meta["files"], verify)
+        self._shards: dict[int, np.ndarray] = {}
+        self.index = self._open("index.npy")
+        self._check_index()
+        for trajectory in range(len(self) if verify else 0):
+            self.check_ids(trajectory)
+
+    def __len__(self) -> int:
+        """The number of trajectories."""
+        return len(self.index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"directory": self.directory}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["directory"])  # type: ignore[misc]
+
+    def ids(self, trajectory: int) -> np.ndarray:
+        """(frames, residues) cluster IDs of one trajectory, a read-only view of the memory map."""
+        frames, residues = int(self._num_frames[trajectory]), int(self._num_residues[trajectory])
+        start = int(self._offset[trajectory])
+        return self._shard(int(self._shard_of[trajectory]))[start : start + frames * residues].reshape(frames, residues)
+
+    def check_ids(self, trajectory: int) -> None:
+        """Raise StoreError if an ID of the trajectory lies outside [-1, num_clusters)."""
+        file = self.directory / shard_name(int(self._shard_of[trajectory]))
+        check_ids(
+            self.ids(trajectory),
+            self.vocabulary.num_clusters,
+            where=f"{file}: trajectory {self.index['name'][trajectory]!s}",
+            remedy="write the store again with the vocabulary's num_clusters",
+        )
+
+    def array(self, name: str) -> np.ndarray:
+        """An array kept with the vocabulary (`centroids` of k-means), read-only; StoreError if there is none."""
+        if not (self.directory / f"{name}.npy").is_file():
+            raise StoreError(
+                f"{self.directory} keeps no array {name!r}: its vocabulary is {self.vocabulary.name!r}; "
+                "give a store whose tokenizer has one"
+            )
+        return self._open(f"{name}.npy")
+
+    def _open(self, name: str) -> np.ndarray:
+        path = self.directory / name
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"{path} cannot be read ({error}); copy or prepare the store again") from error
+
+    def _shard(self, shard: int) -> np.ndarray:
+        if shard not in self._shards:
+            self._shards[shard] = self._open(shard_name(shard))
+        return self._shards[shard]
+
+    def _check_files(self, files: Mapping[str, tuple[int, str]], verify: bool) -> None:
+        for name, (size, digest) in files.items():
+            path = self.directory / name
+            held = path.stat().st_size if path.is_file() else None
+            if held != size:
+                got = "is missing" if held is None else f"has {held} bytes"
+                raise StoreError(f"{path} {got}, expected {size} bytes; copy or prepare the store again")
+            if verify and sha256(path) != digest:
+                raise StoreError(
+                    f"{path} was changed since it was written: its SHA-256 is not {digest}; prepare the store again"
+                )
+
+    def _check_index(self) -> None:
+        path = self.directory / "index.npy"
+        if self.index.dtype.names != INDEX_FIELDS or self.index.ndim != 1 or not len(self.index):
+            raise StoreError(
+                f"{path} has the fields {self.index.dtype.names} and the shape {self.index.shape}, expected "
+                f"{INDEX_FIELDS} of one trajectory or more; prepare the store again"
+            )
+        self._shard_of, self._offset = self.index["shard"], self.index["offset"]
+        self._num_frames, self._num_residues = self.index["num_frames"], self.index["num_residues"]
+        lowest = {"shard": 0, "offset": 0, "num_frames": 1, "num_residues": 1}
+        for field, low in lowest.items():
+            row = int(self.index[field].argmin())
+            if self.index[field][row] < low:
+                raise StoreError(
+                    f"{path}: trajectory {self.index['name'][row]!s} has {field} = {self.index[field][row]}, "
+                    f"expected at least {low}; prepare the store again"
+                )
+        self._check_shards()
+
+    def _check_shards(self) -> None:
+        ends = self._offset + self._num_frames.astype(np.int64) * self._num_residues
+        last = np.lexsort((ends, self._shard_of))
+        last = last[np.append(np.diff(self._shard_of[last]) > 0, True)]
+        for row in last.tolist():
+            shard = self._shard(int(self._shard_of[row]))
+            path = self.directory / shard_name(int(self._shard_of[row]))
+            if shard.dtype not in (np.int16, np.int32) or shard.ndim != 1:
+                raise StoreError(
+                    f"{path} is {shard.dtype} of shape {shard.shape}, expected flat int16 or int32; "
+                    "prepare the store again"
+                )
+            if ends[row] > len(shard):
+                raise StoreError(
+                    f"{path} holds {len(shard)} IDs, but trajectory {self.index['name'][row]!s} "
+                    f"({self._num_frames[row]} frames x {self._num_residues[row]} residues) ends at {ends[row]}; "
+                    "copy or prepare the store again"
+                )

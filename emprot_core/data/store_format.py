@@ -1,0 +1,103 @@
+"""What a trajectory store looks like on disk, and the checks that its reader and writer share.
+
+store.json       format, version, vocabulary, sources and licences, SHA-256 and size of each file
+index.npy        a structured array, one row a trajectory (INDEX_FIELDS)
+ids-00000.npy    flat shards, int16 or int32: frames x residues of one trajectory after another
+<name>.npy       arrays that belong to the vocabulary, such as centroids
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emprot_core.batch import MISSING_ID
+from emprot_core.contracts import Vocabulary
+
+FORMAT = "emprot-store"
+VERSION = 1
+INDEX_FIELDS = ("name", "group", "shard", "offset", "num_frames", "num_residues", "time_step_ns")
+SAMPLE_PREFIX = "sample:"
+SAMPLE_ROOT = Path(__file__).parent / "sample"
+"""The embedded sample: one store a vocabulary, and `coordinates`, the backbones they were made from."""
+
+
+class StoreError(ValueError):
+    """A store that is missing, damaged or inconsistent."""
+
+
+def shard_name(shard: int) -> str:
+    return f"ids-{shard:05d}.npy"
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def find_store(store: str | Path) -> Path:
+    """The directory of a store given by path or as `sample:<vocabulary>`; StoreError if there is none."""
+    name = str(store)
+    if name.startswith(SAMPLE_PREFIX):
+        known = sorted(path.parent.name for path in SAMPLE_ROOT.glob("*/store.json"))
+        wanted = name.removeprefix(SAMPLE_PREFIX)
+        if wanted not in known:
+            raise StoreError(f"there is no sample {wanted!r}; the vocabularies of the sample are {', '.join(known)}")
+        return SAMPLE_ROOT / wanted
+    directory = Path(store)
+    if not (directory / "store.json").is_file():
+        raise StoreError(
+            f"{directory} is not a trajectory store: it has no store.json; give the path of a store "
+            "(emprot-run --gin_file=prepare_sample.gin shows how one is made) or sample:<vocabulary>"
+        )
+    return directory
+
+
+def read_meta(text: bytes, path: Path) -> dict[str, Any]:
+    """The content of store.json, `vocabulary` as a Vocabulary.
+
+    Raises:
+        StoreError: it is not JSON, of another format or version, or a part is missing or of the wrong type.
+    """
+    try:
+        meta = json.loads(text)
+        kind, version = meta["format"], meta["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read ({_reason(error)}); copy or prepare the store again") from error
+    if (kind, version) != (FORMAT, VERSION):
+        raise StoreError(
+            f"{path} is {kind} version {version}, expected {FORMAT} version {VERSION}; prepare the store again, "
+            "or install the version of emprot that wrote it"
+        )
+    try:
+        vocabulary = Vocabulary(**meta["vocabulary"])
+        files = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in meta["files"].items()}
+        num_clusters, sources = vocabulary.num_clusters, meta["sources"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path} is damaged ({_reason(error)}); copy or prepare the store again") from error
+    if type(num_clusters) is not int or num_clusters < 1 or not isinstance(sources, list) or "index.npy" not in files:
+        raise StoreError(
+            f"{path} is damaged: got num_clusters = {num_clusters!r}, files {sorted(files)}, expected a positive "
+            "number, and index.npy among the files; copy or prepare the store again"
+        )
+    return {"vocabulary": vocabulary, "sources": sources, "files": files}
+
+
+def check_ids(ids: np.ndarray, num_clusters: int, where: str, remedy: str) -> None:
+    """Raise StoreError if an ID of (frames, residues) lies outside [-1, num_clusters)."""
+    if ids.min() >= MISSING_ID and ids.max() < num_clusters:
+        return
+    frame, residue = (int(i) for i in np.argwhere((ids < MISSING_ID) | (ids >= num_clusters))[0])
+    raise StoreError(
+        f"{where}, frame {frame}, residue {residue} has the ID {ids[frame, residue]}, expected {MISSING_ID} (missing) "
+        f"to {num_clusters - 1}; {remedy}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)

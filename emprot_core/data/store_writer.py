@@ -1,0 +1,142 @@
+"""Writes a trajectory store. `store_format` describes the files."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emprot_core.contracts import Vocabulary
+from emprot_core.data.store_format import FORMAT, INDEX_FIELDS, VERSION, StoreError, check_ids, sha256, shard_name
+
+SHARD_TOKENS = 1 << 26
+"""IDs of a shard, at most, unless one trajectory alone has more: what a writer holds in memory."""
+
+
+class StoreWriter:
+    """Writes a store beside its final place and renames it when complete: nothing half-written is ever seen.
+
+    with StoreWriter("my_store", Vocabulary("mine", 500, {})) as writer:
+        writer.add("run1", "P12345", ids, time_step_ns=0.2)
+    """
+
+    def __init__(self, directory: str | Path, vocabulary: Vocabulary, sources: Sequence[Mapping[str, Any]] = ()):
+        """
+        Args:
+            sources: JSON-like records of where the data come from: source, version, licence.
+
+        Raises:
+            StoreError: the directory exists, or the vocabulary cannot be written as JSON.
+        """
+        self.directory = Path(directory)
+        if self.directory.exists():
+            raise StoreError(f"{self.directory} exists; remove it or give another directory for the store")
+        if vocabulary.num_clusters < 1:
+            raise StoreError(f"{vocabulary.name}: num_clusters is {vocabulary.num_clusters}, expected at least 1")
+        self.vocabulary = vocabulary
+        self._sources: dict[str, Mapping[str, Any]] = {}
+        self._dtype = np.dtype(np.int16 if vocabulary.num_clusters <= np.iinfo(np.int16).max else np.int32)
+        self._temporary = self.directory.with_name(f".{self.directory.name}.{os.getpid()}.partial")
+        self._names: set[str] = set()
+        self._rows: list[tuple[Any, ...]] = []
+        self._pending: list[np.ndarray] = []
+        self._pending_tokens = 0
+        self._num_shards = 0
+        _to_json(f"the tokenizer of {vocabulary.name}", dict(vocabulary.tokenizer))
+        for source in sources:
+            self.add_source(source)
+
+    def __enter__(self) -> "StoreWriter":
+        self._new_parents = [parent for parent in self._temporary.parents if not parent.exists()]
+        shutil.rmtree(self._temporary, ignore_errors=True)  # of a process that was killed
+        self._temporary.mkdir(parents=True)
+        return self
+
+    def __exit__(self, error_type: type | None, *_: object) -> None:
+        try:
+            if error_type is None:
+                self._finish()
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            for parent in self._new_parents:
+                if not any(parent.iterdir()):
+                    parent.rmdir()
+
+    def add(self, name: str, group: str, ids: np.ndarray, time_step_ns: float = float("nan")) -> None:
+        """Append a trajectory.
+
+        Args:
+            name: of the trajectory, unique in the store.
+            group: the protein (UniProt accession or the like): what ByGroup keeps on one side of a split.
+            ids: (frames, residues) integers in [-1, num_clusters).
+            time_step_ns: between frames; NaN where unknown.
+
+        Raises:
+            StoreError: the name is empty or taken, or the shape, the dtype, an ID or the time step is wrong.
+        """
+        ids = np.asarray(ids)
+        if not name or name in self._names:
+            problem = f"there are two trajectories named {name!r}" if name else "a trajectory has no name"
+            raise StoreError(f"{problem}; give each its own name")
+        if ids.ndim != 2 or not ids.size or not np.issubdtype(ids.dtype, np.integer):
+            raise StoreError(
+                f"{name}: ids are {ids.dtype} of shape {ids.shape}, expected integers of shape (frames, residues), "
+                "one of each or more; convert or reshape them"
+            )
+        if time_step_ns <= 0 or math.isinf(time_step_ns):
+            raise StoreError(f"{name}: time_step_ns is {time_step_ns}, expected a positive number, or NaN if unknown")
+        check_ids(ids, self.vocabulary.num_clusters, name, "correct the ID, or num_clusters of the vocabulary")
+        if self._pending and self._pending_tokens + ids.size > SHARD_TOKENS:
+            self._write_shard()
+        self._names.add(name)
+        self._rows.append((name, group, self._num_shards, self._pending_tokens, *ids.shape, time_step_ns))
+        self._pending.append(ids.astype(self._dtype).ravel())
+        self._pending_tokens += ids.size
+
+    def add_source(self, source: Mapping[str, Any]) -> None:
+        """Record where data come from (JSON values); a record that is there already is not repeated."""
+        self._sources.setdefault(_to_json("a source", dict(source)), source)
+
+    def add_array(self, name: str, array: np.ndarray) -> None:
+        """Keep an array that belongs to the vocabulary as <name>.npy; `TrajectoryStore.array` gives it back."""
+        path = self._temporary / f"{name}.npy"
+        if not name.isidentifier() or name == "index" or path.exists():
+            raise StoreError(f"{name!r} cannot name an array of a store; give another identifier, index excepted")
+        np.save(path, array, allow_pickle=False)
+
+    def _write_shard(self) -> None:
+        np.save(self._temporary / shard_name(self._num_shards), np.concatenate(self._pending))
+        self._pending, self._pending_tokens = [], 0
+        self._num_shards += 1
+
+    def _finish(self) -> None:
+        if not self._rows:
+            raise StoreError(f"{self.directory}: a store needs at least one trajectory; none was added")
+        self._write_shard()
+        widths = [max(len(row[column]) for row in self._rows) for column in (0, 1)]
+        types = [f"U{widths[0]}", f"U{max(widths[1], 1)}", "i4", "i8", "i4", "i4", "f8"]
+        np.save(self._temporary / "index.npy", np.array(self._rows, dtype=list(zip(INDEX_FIELDS, types, strict=True))))
+        files = {p.name: {"size": p.stat().st_size, "sha256": sha256(p)} for p in sorted(self._temporary.iterdir())}
+        vocabulary = {
+            "name": self.vocabulary.name,
+            "num_clusters": self.vocabulary.num_clusters,
+            "tokenizer": dict(self.vocabulary.tokenizer),
+        }
+        sources = list(self._sources.values())
+        meta = {"format": FORMAT, "version": VERSION, "vocabulary": vocabulary, "sources": sources, "files": files}
+        (self._temporary / "store.json").write_text(_to_json("store.json", meta, indent=1) + "\n", encoding="utf-8")
+        try:
+            os.rename(self._temporary, self.directory)
+        except OSError as error:
+            raise StoreError(f"{self.directory} appeared while the store was written; remove it") from error
+
+
+def _to_json(what: str, value: Mapping[str, Any], indent: int | None = None) -> str:
+    try:
+        return json.dumps(value, indent=indent, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{what} cannot be written as JSON ({error}); use strings, finite numbers, lists") from error

@@ -1,0 +1,168 @@
+"""k-means on the shape of the chain around a residue and on how densely it is packed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from emprot_core.batch import MISSING_ID
+from emprot_core.contracts import Structure
+from emprot_core.data.store import TrajectoryStore
+from emprot_core.registry import register
+
+from .geometry import CA, dihedral, frame_chunks, unbroken_stretches
+from .kmeans import fit_centroids, nearest_centroids
+
+WINDOW = 2
+"""Residues on either side that belong to the local shape, so the outer two of a stretch have no ID."""
+NUM_NEIGHBOURS = 16
+MIN_SEPARATION = 4
+"""A neighbour is at least this far along an unbroken stretch; a residue of another stretch may always be one."""
+MAX_FIT_POINTS = 200_000
+
+_PAIRS = [(i, j) for i, j in combinations(range(2 * WINDOW + 1), 2) if j - i > 1]  # bonded ones are always 3.8 A apart
+_NUM_LOCAL = len(_PAIRS) + 4
+NUM_FEATURES = _NUM_LOCAL + NUM_NEIGHBOURS
+
+
+@register("tokenizer", "kmeans_environment")
+class KMeansEnvironment:
+    """Nearest of C centroids of 26 numbers per residue, from the CA atoms alone.
+
+    The numbers are the 6 distances between CA of residues -2 to +2 that are not bonded, sine and cosine of that
+    window's 2 CA dihedrals, and the distances to the 16 nearest CA in rising order. Each is divided by its standard
+    deviation in the training frames. The store keeps the centroids (C, 26) undivided and these scales (26,).
+    """
+
+    name = "kmeans_environment"
+
+    def __init__(self, num_clusters: int = 256, centroids: str | None = None, seed: int = 0):
+        """
+        Args:
+            num_clusters: C, the number of classes.
+            centroids: a store made by this tokenizer, or `sample:kmeans_environment`, whose classes are used;
+                None learns them from the frames given to `fit`.
+            seed: of the k-means++ seeding.
+
+        Raises:
+            ValueError: the centroids of the store are not (num_clusters, 26).
+        """
+        self.num_clusters, self.seed = num_clusters, seed
+        self._centroids: np.ndarray | None = None
+        self._scales: np.ndarray | None = None
+        self._description: Mapping[str, Any] = {}
+        if centroids is None:
+            return
+        store = TrajectoryStore(centroids)
+        self._centroids, self._scales = store.array("centroids"), store.array("scales")
+        self._description = store.vocabulary.tokenizer
+        if self._centroids.shape != (num_clusters, NUM_FEATURES):
+            raise ValueError(
+                f"the centroids of {centroids} have shape {self._centroids.shape}, expected "
+                f"({num_clusters}, {NUM_FEATURES}); bind kmeans_environment.num_clusters to their number, "
+                "or give another store"
+            )
+
+    def fit(self, structures: Sequence[Structure]) -> None:
+        """Learn scales and centroids from all frames given, unless they were read from a store.
+
+        Raises:
+            ValueError: there are fewer different residues than clusters.
+        """
+        if self._centroids is not None:
+            return
+        parts = [features[_known(features)] for structure in structures for _, features in _features(structure)]
+        points = np.concatenate(parts)
+        if len(points) > MAX_FIT_POINTS:
+            points = np.random.default_rng(self.seed).choice(points, MAX_FIT_POINTS, replace=False)
+        self._scales = points.std(axis=0)
+        self._centroids = fit_centroids(points / self._scales, self.num_clusters, self.seed) * self._scales
+        self._description = {
+            "name": self.name,
+            "num_clusters": self.num_clusters,
+            "arrays": ["centroids", "scales"],
+            "seed": self.seed,
+            "fitted_on": [{"group": s.group, "num_frames": len(s.coordinates)} for s in structures],
+        }
+
+    def encode(self, structure: Structure) -> np.ndarray:
+        """(frames, residues) int32; MISSING_ID at the outer two residues of each unbroken stretch.
+
+        Raises:
+            ValueError: there are no centroids yet, or a residue has fewer than 16 possible neighbours.
+        """
+        centroids, scales = self._learnt()
+        ids = np.full(structure.coordinates.shape[:2], MISSING_ID, dtype=np.int32)
+        for frames, features in _features(structure):
+            known = _known(features)
+            ids[frames][known] = nearest_centroids(features[known] / scales, centroids / scales)
+        return ids
+
+    def description(self) -> Mapping[str, Any]:
+        """Which arrays of the store hold the classes, and the proteins and frames they were learnt from."""
+        self._learnt()
+        return self._description
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """centroids (C, 26) and scales (26,), float64: Angstrom, and sines and cosines."""
+        centroids, scales = self._learnt()
+        return {"centroids": centroids, "scales": scales}
+
+    def _learnt(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._centroids is None or self._scales is None:
+            raise ValueError(
+                "kmeans_environment has no centroids; bind kmeans_environment.centroids to a store that has them, "
+                "or Prepare.fit_on to the names of the trajectories to learn from, such as ['*']"
+            )
+        return self._centroids, self._scales
+
+
+def _known(features: np.ndarray) -> np.ndarray:
+    return np.isfinite(features).all(axis=-1)
+
+
+def _features(structure: Structure) -> Iterator[tuple[slice, np.ndarray]]:
+    """Chunks of frames and their features (frames, residues, 26), NaN where a residue has none."""
+    num_frames, num_residues = structure.coordinates.shape[:2]
+    may_be_neighbours = _apart(structure.segments)
+    for frames in frame_chunks(num_frames, 4 * num_residues**2):
+        alphas = structure.coordinates[frames, :, CA].astype(np.float64)
+        features = np.full((*alphas.shape[:2], NUM_FEATURES), np.nan)
+        features[..., _NUM_LOCAL:] = _packing(alphas, may_be_neighbours)
+        for stretch in unbroken_stretches(structure.segments):
+            inner = slice(stretch.start + WINDOW, stretch.stop - WINDOW)
+            if inner.start < inner.stop:
+                features[:, inner, :_NUM_LOCAL] = _local_shape(alphas[:, stretch])
+        yield frames, features
+
+
+def _apart(segments: np.ndarray) -> np.ndarray:
+    """(residues, residues) bool: the pairs that may be neighbours."""
+    places = np.arange(len(segments))
+    apart = abs(places[:, None] - places) >= MIN_SEPARATION
+    apart |= segments[:, None] != segments
+    fewest = int(apart.sum(axis=1).min())
+    if fewest < NUM_NEIGHBOURS:
+        raise ValueError(
+            f"kmeans_environment got {len(segments)} residues, of which one has {fewest} possible neighbours, expected "
+            f"at least {NUM_NEIGHBOURS}; leave so short a chain out, or use another tokenizer"
+        )
+    return apart
+
+
+def _packing(alphas: np.ndarray, may_be_neighbours: np.ndarray) -> np.ndarray:
+    """(frames, residues, 16) rising distances to the nearest CA, from CA (frames, residues, 3)."""
+    squares = sum((x[:, :, None] - x[:, None, :]) ** 2 for x in np.moveaxis(alphas, -1, 0))
+    squares = np.where(may_be_neighbours, squares, np.inf)
+    nearest = np.partition(squares, NUM_NEIGHBOURS - 1, axis=-1)[..., :NUM_NEIGHBOURS]
+    return np.sqrt(np.sort(nearest, axis=-1))
+
+
+def _local_shape(stretch: np.ndarray) -> np.ndarray:
+    """(frames, residues - 4, 10): distances, sines and cosines of every window of CA (frames, residues, 3)."""
+    count = stretch.shape[1] - 2 * WINDOW
+    window = [stretch[:, k : k + count] for k in range(2 * WINDOW + 1)]
+    distances = [np.linalg.norm(window[i] - window[j], axis=-1) for i, j in _PAIRS]
+    angles = [dihedral(*window[k : k + 4]) for k in (0, 1)]
+    return np.stack(distances + [f(angle) for angle in angles for f in (np.sin, np.cos)], axis=-1)

@@ -1,0 +1,73 @@
+"""3Di, the structural alphabet of Foldseek, computed by mini3di (the extra `threedi`)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emprot_core.batch import MISSING_ID
+from emprot_core.contracts import Structure
+from emprot_core.registry import register
+
+from .geometry import CA, C, N, ideal_beta_carbons, unbroken_stretches
+
+STATE_LETTERS = "ACDEFGHIKLMNPQRSTVWY"
+
+
+@register("tokenizer", "threedi")
+class ThreeDi:
+    """3Di states of one chain: how a residue lies to the residue nearest to it in space, as IDs 0 to 19.
+
+    The chain is encoded whole, so that a partner may lie across a chain break, as in a receptor whose loop is
+    missing; the residues on both sides of a break have no ID, nor have the chain's ends. C-beta is placed by ideal
+    geometry, for the backbone alone is known. Give a complex chain by chain, one trajectory each.
+
+    Source: van Kempen et al., Nature Biotechnology 42, 243-246 (2024).
+    """
+
+    name = "threedi"
+    num_clusters = len(STATE_LETTERS)
+
+    def __init__(self) -> None:
+        """
+        Raises:
+            ModuleNotFoundError: mini3di is not installed.
+        """
+        try:
+            import mini3di
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("the threedi tokenizer needs mini3di; pip install 'emprot[threedi]'") from error
+        self._version = mini3di.__version__
+        self._encoder: Any = mini3di.Encoder()  # its annotations leave the masks out
+
+    def fit(self, structures: Sequence[Structure]) -> None:
+        """The vocabulary is fixed: does nothing."""
+
+    def encode(self, structure: Structure) -> np.ndarray:
+        """(frames, residues) int16; MISSING_ID also where an atom that the state depends on is unknown."""
+        num_frames, num_residues = structure.coordinates.shape[:2]
+        ids = np.full((num_frames, num_residues), MISSING_ID, dtype=np.int16)
+        if num_residues < 3:
+            return ids
+        for frame in range(num_frames):
+            ids[frame] = self._states(structure.coordinates[frame].astype(np.float64))
+        stretches = unbroken_stretches(structure.segments)
+        ids[:, [residue for stretch in stretches for residue in (stretch.start, stretch.stop - 1)]] = MISSING_ID
+        return ids
+
+    def description(self) -> Mapping[str, Any]:
+        """IDs 0 to 19 are the states A to Y in the order of Foldseek's alphabet."""
+        return {"name": self.name, "classes": STATE_LETTERS, "mini3di": self._version}
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """Nothing is learnt."""
+        return {}
+
+    def _states(self, backbone: np.ndarray) -> np.ndarray:
+        """(residues,) IDs of one frame (residues, 4, 3)."""
+        features = self._encoder.feature_encoder.encode_atoms(
+            ca=backbone[:, CA], cb=ideal_beta_carbons(backbone), n=backbone[:, N], c=backbone[:, C]
+        )
+        # In float64 the rounding of the matrix products, which depends on the processor, cannot change a state.
+        states = self._encoder.vae_encoder(np.nan_to_num(features.data.astype(np.float64)))
+        return np.where(features.mask[:, 0], MISSING_ID, states.astype(np.int16))
