@@ -1,0 +1,125 @@
+"""The batches of a split: shuffled optimizer steps that can start anywhere, or every window once in order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from emprot_core import distributed
+from emprot_core.batch import MISSING_ID, Batch
+from emprot_core.data.batches import Gather, has_target
+from emprot_core.data.order import EpochOrder
+from emprot_core.data.store import StoreError
+
+_STEPS_AT_ONCE = 64  # the order of so many steps is computed together: one step's windows are too few for numpy
+
+
+class WindowLoader:
+    """A StepLoader over the windows of a split.
+
+    A global optimizer step takes batch_size x accumulation x ranks windows of the epoch's order, sorts them by
+    residue count and cuts them into micro-batches, so that the windows of a step, and any sum over them, depend on
+    neither the number of ranks nor the accumulation. The last step of an epoch may be short: fewer micro-batches,
+    and smaller ones, as even as can be.
+
+    In one process, micro-batches without a valid target are left out; they would add nothing. Several ranks must
+    take the same number of micro-batches, so there they stay, and a rank left without windows gets a window whose
+    future_step_mask is all False: both have weight zero.
+    """
+
+    def __init__(
+        self,
+        gather: Gather,
+        batch_size: int,
+        seed: int = 0,
+        eval_batch_size: int | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ):
+        """
+        Args:
+            batch_size: windows of a micro-batch in training.
+            seed: of the order of the epochs.
+            eval_batch_size: windows of a batch when iterated in order; batch_size where None.
+            rank, world_size: those of this process where None.
+
+        Raises:
+            ValueError: a batch size is below 1.
+        """
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        for name, size in {"batch_size": batch_size, "eval_batch_size": self.eval_batch_size}.items():
+            if size < 1:
+                raise ValueError(f"{name} is {size}, expected at least 1 window; bind {name} to a positive number")
+        self.gather, self.seed = gather, seed
+        self.num_windows = len(gather.windows)
+        self.rank = distributed.rank() if rank is None else rank
+        self.world_size = distributed.world_size() if world_size is None else world_size
+
+    def num_steps(self, grad_accum_steps: int) -> int:
+        """Optimizer steps of one epoch."""
+        return -(-self.num_windows // self._windows_per_step(grad_accum_steps))
+
+    def steps(self, epoch: int, first_step: int, grad_accum_steps: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each optimizer step of this rank, from `first_step` on; as many on every rank.
+
+        Raises:
+            StoreError: an ID is out of range, or (in one process) all windows of a step lack a valid target.
+        """
+        order = EpochOrder(self.num_windows, self.seed, epoch)
+        per_step = self._windows_per_step(grad_accum_steps)
+        for start in range(first_step * per_step, self.num_windows, _STEPS_AT_ONCE * per_step):
+            window_ids = order(np.arange(start, min(start + _STEPS_AT_ONCE * per_step, self.num_windows)))
+            for first in range(0, len(window_ids), per_step):
+                yield self._micro_batches(window_ids[first : first + per_step])
+
+    def __len__(self) -> int:
+        """Batches of an iteration on this rank (those without any valid target included, though left out)."""
+        return -(-len(range(self.rank, self.num_windows, self.world_size)) // self.eval_batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Every window of this rank once, in the order of the data; rank r of R has the windows r, r+R, ...
+
+        Batches without any valid target are left out.
+        """
+        span = self.eval_batch_size * self.world_size
+        for start in range(self.rank, self.num_windows, span):
+            batch = self.gather(np.arange(start, min(start + span, self.num_windows), self.world_size))
+            if has_target(batch):
+                yield batch
+
+    def unsharded(self) -> "WindowLoader":
+        """The loader that one process alone would have: every window, on every rank. For what counts, not trains."""
+        return WindowLoader(self.gather, self.batch_size, self.seed, self.eval_batch_size, rank=0, world_size=1)
+
+    def _windows_per_step(self, grad_accum_steps: int) -> int:
+        return self.batch_size * grad_accum_steps * self.world_size
+
+    def _micro_batches(self, window_ids: np.ndarray) -> list[Batch]:
+        trajectory = self.gather.windows.locate(window_ids).trajectory
+        by_size = window_ids[np.argsort(self.gather.num_residues[trajectory], kind="stable")]
+        per_rank = -(-len(by_size) // (self.batch_size * self.world_size))
+        # Neighbours in size go to the ranks side by side: the micro-batches of one moment cost alike.
+        parts = np.array_split(by_size, per_rank * self.world_size)[self.rank :: self.world_size]
+        batches = [self.gather(part) if len(part) else self._blank(by_size[:1]) for part in parts]
+        if self.world_size > 1:
+            return batches
+        counted = [batch for batch in batches if has_target(batch)]
+        if not counted:
+            self._refuse(by_size)
+        return counted
+
+    def _blank(self, window_ids: np.ndarray) -> Batch:
+        batch = self.gather(window_ids)
+        batch["future_step_mask"] = torch.zeros_like(batch["future_step_mask"])
+        batch["future_cluster_ids"] = torch.full_like(batch["future_cluster_ids"], MISSING_ID)
+        return batch
+
+    def _refuse(self, window_ids: np.ndarray) -> None:
+        store = self.gather.store
+        trajectory, last_frame, _ = self.gather.windows.locate(window_ids[:1])
+        raise StoreError(
+            f"{store.directory}: none of the {len(window_ids)} windows of an optimizer step has a known target ID; "
+            f"the first is trajectory {store.index[trajectory[0]]['name']!s}, frames after {last_frame[0]}; "
+            "leave trajectories without IDs out (TrajectoryWindows.trajectories) or take larger batches"
+        )

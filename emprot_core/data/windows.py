@@ -1,0 +1,80 @@
+"""Windows of a split: counted, never listed.
+
+A window is named by its last history frame t: it reads the K frames t-K+1 .. t, all of the trajectory, and has the
+F targets t+1 .. t+F. A split allows spans of target frames; a window belongs to it when at least one of its targets
+lies in a span, and the other targets are masked. So horizon h counts every window whose target at h is in the span,
+and histories may read frames before it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+SPAN_DTYPE = np.dtype([("trajectory", np.int64), ("start", np.int64), ("stop", np.int64)])
+"""A run [start, stop) of frames of one trajectory that may be targets."""
+
+
+class WindowPlaces(NamedTuple):
+    """Where B windows lie."""
+
+    trajectory: np.ndarray  # (B,) int64, row of the store's index
+    last_frame: np.ndarray  # (B,) int64, t
+    step_mask: np.ndarray  # (B, F) bool, True where target t+h lies in the window's span
+
+
+class Windows:
+    """All windows of a split, numbered span by span in the order of time."""
+
+    def __init__(self, spans: np.ndarray, num_frames: np.ndarray, history: int, horizon: int, stride: int = 1):
+        """
+        Args:
+            spans: (S,) of SPAN_DTYPE.
+            num_frames: (trajectories,) frames of every trajectory of the store.
+            history: K. horizon: F.
+            stride: frames between successive windows of a span.
+
+        Raises:
+            ValueError: a size is below 1, or a span lies outside its trajectory.
+        """
+        for name, size in {"history": history, "horizon": horizon, "stride": stride}.items():
+            if size < 1:
+                raise ValueError(f"{name} is {size}, expected at least 1 frame; bind {name} to a positive number")
+        self.history, self.horizon, self.stride = history, horizon, stride
+        self.spans = np.asarray(spans, dtype=SPAN_DTYPE)
+        check_spans(self.spans, num_frames)
+        self._first = np.maximum(history - 1, self.spans["start"] - horizon)
+        counts = np.maximum(0, (self.spans["stop"] - 2 - self._first) // stride + 1)
+        self._ends = np.cumsum(counts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def locate(self, window_ids: np.ndarray) -> WindowPlaces:
+        """The places of windows given by their numbers (B,) in [0, len); O(log spans) each."""
+        span = np.searchsorted(self._ends, window_ids, side="right")
+        from_end = self._ends[span] - window_ids
+        counts = self._ends[span] - np.where(span > 0, self._ends[span - 1], 0)
+        last_frame = self._first[span] + (counts - from_end) * self.stride
+        targets = last_frame[:, None] + np.arange(1, self.horizon + 1)
+        spans = self.spans[span]
+        step_mask = (targets >= spans["start"][:, None]) & (targets < spans["stop"][:, None])
+        return WindowPlaces(spans["trajectory"], last_frame, step_mask)
+
+    def target_spans(self) -> np.ndarray:
+        """The spans cut down to frames that have K frames before them, those without any left out (SPAN_DTYPE)."""
+        spans = self.spans.copy()
+        spans["start"] = np.maximum(spans["start"], self.history)
+        return spans[spans["start"] < spans["stop"]]
+
+
+def check_spans(spans: np.ndarray, num_frames: np.ndarray) -> None:
+    """Raise ValueError if a span (SPAN_DTYPE) lies outside its trajectory; num_frames: (trajectories,)."""
+    known = (spans["trajectory"] >= 0) & (spans["trajectory"] < len(num_frames))
+    frames = np.where(known, num_frames[np.where(known, spans["trajectory"], 0)], 0)
+    wrong = np.flatnonzero((spans["start"] < 0) | (spans["stop"] > frames))
+    if len(wrong):
+        trajectory, start, stop = (int(v) for v in spans[wrong[0]])
+        raise ValueError(
+            f"the split gives the span [{start}, {stop}) of trajectory {trajectory}, which has {frames[wrong[0]]} "
+            "frames; a span must lie inside its trajectory: correct the split component"
+        )

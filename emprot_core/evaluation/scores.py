@@ -1,0 +1,81 @@
+"""Scores per horizon, counted alike for a model and for the baselines beside it."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from emprot_core.batch import Batch, target_mask
+from emprot_core.contracts import Prediction
+from emprot_core.data.history import last_known, observed_history
+from emprot_core.distributed import is_distributed, sum_over_ranks
+
+Forecaster = Callable[[Batch], Prediction]
+Scores = dict[str, Any]
+"""{"nll_bits": [F] or None, "accuracy": [F], "accuracy_changed": [F]}, None where nothing was counted."""
+
+_ROWS = ("nll_nats", "nll_count", "hits", "count", "changed_hits", "changed_count")
+
+
+class HorizonScores:
+    """Adds up the forecasts of one forecaster over batches, each horizon by itself, in float64."""
+
+    def __init__(self, horizon: int):
+        self._sums = {row: np.zeros(horizon) for row in _ROWS}
+
+    def add(self, prediction: Prediction, targets: np.ndarray, mask: np.ndarray, changed: np.ndarray) -> None:
+        """Count a batch.
+
+        Args:
+            targets: (B, F, N) int.
+            mask: (B, F, N) bool, the target mask M.
+            changed: (B, F, N) bool, where the target differs from the last ID that was observed.
+        """
+        hits = prediction.predicted == targets
+        terms = {"hits": hits & mask, "count": mask, "changed_hits": hits & changed, "changed_count": changed}
+        if prediction.nll_nats is not None:
+            terms |= {"nll_nats": np.where(mask, prediction.nll_nats, 0.0), "nll_count": mask}
+        for row, values in terms.items():
+            self._sums[row] += values.sum(axis=(0, 2), dtype=np.float64)
+
+    def result(self, device: torch.device | None = None) -> Scores:
+        """The means over all batches and ranks; every rank must ask. `device`: where ranks exchange sums."""
+        sums = torch.from_numpy(np.stack([self._sums[row] for row in _ROWS]))
+        if is_distributed():
+            sums = sums.to(device)
+        total = dict(zip(_ROWS, sum_over_ranks(sums).cpu().numpy(), strict=True))
+        nll_bits = _means(total["nll_nats"] / math.log(2), total["nll_count"])
+        return {
+            "nll_bits": nll_bits if total["nll_count"].any() else None,
+            "accuracy": _means(total["hits"], total["count"]),
+            "accuracy_changed": _means(total["changed_hits"], total["changed_count"]),
+        }
+
+
+def score(
+    forecasters: Mapping[str, Forecaster],
+    batches: Iterable[Batch],
+    horizon: int,
+    device: torch.device | None = None,
+) -> dict[str, Scores]:
+    """The scores of each forecaster, by name, in one pass over the batches of this rank.
+
+    Args:
+        horizon: F of the batches.
+        device: where ranks exchange sums; the CPU where None.
+    """
+    scores = {name: HorizonScores(horizon) for name in forecasters}
+    for batch in batches:
+        targets = batch["future_cluster_ids"].cpu().numpy()
+        mask = target_mask(batch).cpu().numpy()
+        last = last_known(observed_history(batch))[:, None]
+        changed = mask & (last >= 0) & (targets != last)
+        for name, forecast in forecasters.items():
+            scores[name].add(forecast(batch), targets, mask, changed)
+    return {name: each.result(device) for name, each in scores.items()}
+
+
+def _means(sums: np.ndarray, counts: np.ndarray) -> list[float | None]:
+    return [float(s / n) if n else None for s, n in zip(sums, counts, strict=True)]
