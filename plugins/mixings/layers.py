@@ -1,0 +1,46 @@
+"""The pre-norm transformer sublayers that every mixing is made of."""
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from emprot_core.contracts import Attention
+
+
+class AttentionLayer(nn.Module):
+    """Multi-head attention from queries to keys, with its norm and projections; x + dropout(attention(norm(x)))."""
+
+    def __init__(self, d_embed: int, num_heads: int, dropout: float, attention: Attention):
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention = attention
+        self.norm = nn.LayerNorm(d_embed)
+        self.to_query = nn.Linear(d_embed, d_embed)
+        self.to_key_value = nn.Linear(d_embed, 2 * d_embed)
+        self.to_output = nn.Linear(d_embed, d_embed)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
+        """queries (batch, q, D), keys (batch, k, D), mask bool to (batch, q, k) -> (batch, q, D)."""
+        q = self.to_query(self.norm(queries))
+        k, v = self.to_key_value(self.norm(keys)).chunk(2, dim=-1)
+        q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=self.num_heads) for x in (q, k, v))
+        mixed = self.attention(q, k, v, mask=rearrange(mask, "b q k -> b 1 q k"), bias=bias)
+        return queries + self.dropout(self.to_output(rearrange(mixed, "b h t d -> b t (h d)")))
+
+
+class FeedForward(nn.Module):
+    """x + dropout(W2 GELU(W1 norm(x))), four times as wide inside."""
+
+    def __init__(self, d_embed: int, dropout: float):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(d_embed),
+            nn.Linear(d_embed, 4 * d_embed),
+            nn.GELU(),
+            nn.Linear(4 * d_embed, d_embed),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return x + self.layers(x)

@@ -1,0 +1,59 @@
+"""The table of cluster embeddings, learned from scratch or started from the clusters' centroids."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class ClusterTable(nn.Module):
+    """Embeds cluster IDs; row C, one past the last cluster, is a missing position.
+
+    With a lookup (C, E) the table starts from the centroids, standardised to the scale of a fresh table;
+    where E differs from D a learned projection follows.
+    """
+
+    def __init__(self, num_clusters: int, d_embed: int, lookup: str | Path | np.ndarray | Tensor | None = None):
+        """
+        Raises:
+            ValueError: the lookup does not hold one finite row per cluster.
+            OSError: its file cannot be read.
+        """
+        super().__init__()
+        self.num_clusters = num_clusters
+        std = d_embed**-0.5
+        centroids = None if lookup is None else _load_lookup(lookup, num_clusters)
+        width = d_embed if centroids is None else centroids.shape[1]
+        self.rows = nn.Embedding(num_clusters + 1, width)
+        nn.init.normal_(self.rows.weight, std=std)
+        self.projection = nn.Linear(width, d_embed, bias=False) if width != d_embed else None
+        if centroids is not None:
+            scaled = (centroids - centroids.mean(0)) / centroids.std().clamp_min(1e-12)
+            # A projection of E inputs sums E terms: the rows are scaled so that tokens have the usual spread.
+            self.rows.weight.data[:num_clusters] = scaled * std
+        if self.projection is not None:
+            nn.init.normal_(self.projection.weight, std=width**-0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(...,) long in [0, C], C for missing -> (..., D)."""
+        return self._project(self.rows(ids))
+
+    def classes(self) -> Tensor:
+        """(C, D): the embeddings of the clusters, without the row for missing."""
+        return self._project(self.rows.weight[: self.num_clusters])
+
+    def _project(self, rows: Tensor) -> Tensor:
+        return rows if self.projection is None else self.projection(rows)
+
+
+def _load_lookup(lookup: str | Path | np.ndarray | Tensor, num_clusters: int) -> Tensor:
+    array = np.load(lookup, allow_pickle=False) if isinstance(lookup, str | Path) else lookup
+    centroids = torch.as_tensor(array, dtype=torch.float32)
+    if centroids.ndim != 2 or len(centroids) != num_clusters or not centroids.isfinite().all():
+        finite = "" if centroids.isfinite().all() else " with values that are not finite"
+        raise ValueError(
+            f"cluster_lookup has shape {tuple(centroids.shape)}{finite}, expected ({num_clusters}, E) finite numbers: "
+            "one centroid per cluster; use the vocabulary's own centroids"
+        )
+    return centroids

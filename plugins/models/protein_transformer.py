@@ -1,0 +1,168 @@
+"""The forecaster: a transformer over cluster IDs with one linear readout per future step."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from torch import Tensor, nn
+
+from emprot_core import registry
+from emprot_core.attention import sdpa
+from emprot_core.batch import MISSING_ID
+from emprot_core.contracts import Attention, Mixing, Outputs
+from emprot_core.registry import register
+
+from .cluster_table import ClusterTable
+
+
+@register("model")
+class ProteinTransformerClassificationOnly(nn.Module):
+    """Dense logits over C clusters for every residue in each of the next F frames.
+
+    A token is the embedding of its ID plus that of its frame (counted back from the last) and, within one
+    protein, of its residue index. The mixing turns a history into a context (B, N, D); one D x D matrix per
+    future step turns that into features, whose products with the cluster table are the logits.
+    """
+
+    def __init__(
+        self,
+        d_embed: int,
+        num_heads: int,
+        num_layers: int,
+        future_horizon: int,
+        num_clusters: int,
+        dropout: float = 0.1,
+        mixing: Mixing | None = None,
+        attention: Attention = sdpa,
+        max_history: int = 128,
+        residue_embedding: int = 0,
+        residue_embedding_std: float = 0.02,
+        residue_dropout: float = 0.0,
+        time_embedding_std: float = 0.02,
+        tie_embeddings: bool = True,
+        output_bias_init: Literal["zeros", "unigram"] = "zeros",
+        cluster_lookup: str | Path | np.ndarray | Tensor | None = None,
+    ):
+        """
+        Args:
+            mixing: how frames and residues see each other; mixings.Temporal by default.
+            max_history: the longest history that has frame embeddings.
+            residue_embedding: residues that get an embedding of their index, 0 for none. It means something
+                within one protein only.
+            residue_dropout: probability of leaving out a residue's index embedding, per window and residue.
+            tie_embeddings: read the logits off the token table; otherwise off a table of their own.
+            output_bias_init: "zeros", or "unigram" for the log frequencies of the training split.
+            cluster_lookup: (C, E) centroids, or the path of an .npy file, that the cluster embedding starts from.
+
+        Raises:
+            ValueError: num_heads does not divide d_embed, or output_bias_init is unknown.
+        """
+        super().__init__()
+        if d_embed % num_heads:
+            raise ValueError(f"d_embed = {d_embed} is not a multiple of num_heads = {num_heads}; change one of them")
+        if output_bias_init not in ("zeros", "unigram"):
+            raise ValueError(f'output_bias_init is {output_bias_init!r}, expected "zeros" or "unigram"')
+        self.d_embed = d_embed
+        self.future_horizon = future_horizon
+        self.num_clusters = num_clusters
+        self.max_history = max_history
+        self.residue_dropout = residue_dropout
+        self.output_bias_init = output_bias_init
+        self.cluster_embedding = ClusterTable(num_clusters, d_embed, cluster_lookup)
+        self.frame_embedding = nn.Embedding(max_history, d_embed)
+        self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
+        self.dropout = nn.Dropout(dropout)
+        mixing = mixing if mixing is not None else registry.get("mixing", "Temporal")()
+        self.mixing = mixing.build(d_embed, num_heads, num_layers, dropout, attention)
+        self.horizon_maps = nn.Parameter(torch.eye(d_embed).repeat(future_horizon, 1, 1))
+        self.output_table = None if tie_embeddings else nn.Parameter(torch.empty(num_clusters, d_embed))
+        self.output_bias = nn.Parameter(torch.zeros(future_horizon, num_clusters))
+        self._initialise(residue_embedding_std, time_embedding_std)
+
+    def _initialise(self, residue_std: float, time_std: float) -> None:
+        nn.init.normal_(self.frame_embedding.weight, std=time_std)
+        if self.residue_embedding is not None:
+            nn.init.normal_(self.residue_embedding.weight, std=residue_std)
+        if self.output_table is not None:
+            nn.init.normal_(self.output_table, std=self.d_embed**-0.5)
+        # The horizons start near each other, and not equal.
+        self.horizon_maps.data.add_(torch.randn_like(self.horizon_maps), alpha=0.02)
+
+    def use_class_counts(self, counts: Tensor) -> None:
+        """Set the output bias to the log frequencies of the classes, if output_bias_init asks for it."""
+        if self.output_bias_init == "unigram":
+            smoothed = counts.double() + 0.5
+            self.output_bias.data.copy_((smoothed / smoothed.sum()).log().expand_as(self.output_bias))
+
+    def forward(
+        self,
+        input_cluster_ids: Tensor,
+        times: Tensor | None,
+        sequence_lengths: Tensor,
+        history_mask: Tensor,
+        state: Tensor | None = None,
+    ) -> Outputs:
+        """cluster_logits (B, F, N, C), context (B, N, D) and, where state was given, new_state (B, N, D).
+
+        Args:
+            input_cluster_ids: (B, T, N) long; what stands where history_mask is False is not read.
+            times: accepted and not read; frames are told apart by their distance from the last one.
+            sequence_lengths: accepted and not read; history_mask says which residues there are.
+            history_mask: (B, T, N) bool.
+            state: (B, N, D), the new_state of the frames before these.
+        """
+        outputs = self.features(input_cluster_ids, times, sequence_lengths, history_mask, state)
+        weight, bias = self.classifier()
+        logits = F.linear(outputs.pop("features"), weight)
+        if bias is not None:
+            logits = logits + bias[:, None, :]
+        return {"cluster_logits": logits, **outputs}
+
+    def features(
+        self,
+        input_cluster_ids: Tensor,
+        times: Tensor | None,
+        sequence_lengths: Tensor,
+        history_mask: Tensor,
+        state: Tensor | None = None,
+    ) -> Outputs:
+        """`forward` without the classifier: features (B, F, N, D) in the place of the logits."""
+        visible = history_mask & (input_cluster_ids != MISSING_ID)
+        context = self.mixing(self._embed(input_cluster_ids, visible), visible, state)
+        outputs = {"features": einsum(context, self.horizon_maps, "b n d, f d e -> b f n e"), "context": context}
+        return outputs if state is None else {**outputs, "new_state": context}
+
+    def classifier(self) -> tuple[Tensor, Tensor | None]:
+        """The weight (C, D) and bias (F, C) that turn features into logits."""
+        table = self.cluster_embedding.classes() if self.output_table is None else self.output_table
+        return table, self.output_bias
+
+    def _embed(self, ids: Tensor, visible: Tensor) -> Tensor:
+        num_windows, num_frames, num_residues = ids.shape
+        if num_frames > self.max_history:
+            raise ValueError(
+                f"the history has {num_frames} frames, the model has embeddings for {self.max_history}; "
+                f"raise max_history to at least {num_frames}"
+            )
+        tokens = self.cluster_embedding(torch.where(visible, ids, self.num_clusters))
+        back = torch.arange(num_frames - 1, -1, -1, device=ids.device)
+        tokens = tokens + self.frame_embedding(back)[:, None, :]
+        if self.residue_embedding is not None:
+            tokens = tokens + self._embed_residues(num_windows, num_residues, ids.device)[:, None]
+        return self.dropout(tokens)
+
+    def _embed_residues(self, num_windows: int, num_residues: int, device: torch.device) -> Tensor:
+        assert self.residue_embedding is not None
+        if num_residues > self.residue_embedding.num_embeddings:
+            raise ValueError(
+                f"the batch has {num_residues} residues, the model has index embeddings for "
+                f"{self.residue_embedding.num_embeddings}; set residue_embedding to the largest protein, or to 0"
+            )
+        embedded = self.residue_embedding(torch.arange(num_residues, device=device)).expand(num_windows, -1, -1)
+        if self.training and self.residue_dropout:
+            kept = torch.rand(num_windows, num_residues, 1, device=device) >= self.residue_dropout
+            embedded = embedded * kept
+        return embedded
