@@ -1,0 +1,155 @@
+"""Events of training, and the base of every hook.
+
+A hook is told of events and may ask the trainer for a save or a stop; the trainer acts after every hook has
+handled the event, so that no result depends on the order of the hooks.
+"""
+
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from emprot_core.batch import Batch
+
+EVENTS = (
+    "on_fit_start",
+    "on_epoch_start",
+    "on_step_start",
+    "on_backward_end",  # once per optimizer step, after the last micro-batch: gradients unscaled and normalised
+    "on_step_end",
+    "on_validation_start",
+    "on_validation_step_end",
+    "on_validation_end",
+    "on_epoch_end",
+    "on_fit_end",
+    "on_exception",  # trainer.exception
+)
+
+
+class StopRequest(NamedTuple):
+    """Why training ends. exit_status 0 means finished; anything else that it can be taken up again."""
+
+    reason: str
+    exit_status: int = 0
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a trainer and its hooks know of the run around them."""
+
+    directory: Path | None = None
+    """Where hooks write; None: nothing is written."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    config: Any = None
+    """The gin text, or the seed front's mapping: goes into every checkpoint."""
+    config_digest: str = ""
+    data_digest: str = ""
+
+
+class TrainerView(Protocol):
+    """The trainer as hooks see it. Everything here may be read; what may be replaced says so."""
+
+    run: RunInfo
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    parameters: list[nn.Parameter]
+    autocast: Callable[[], AbstractContextManager]  # a hook may replace it in on_fit_start
+    scaler: torch.amp.GradScaler  # likewise
+    epoch: int  # epochs completed
+    step: int  # optimizer steps completed
+    total_steps: int
+    steps_per_epoch: int
+    micro_batches: list[Batch]  # of the current step, on the device
+    logs: dict[str, float] | None  # after on_step_end of a step that is logged: train/... and time/...
+    val_logs: dict[str, float]  # the last validation: val/...
+    best: dict[str, float]  # {"val/total_loss": x, "step": n} of the best validation, or empty
+    is_best: bool  # whether the validation that ended is the best so far
+    stop: StopRequest | None
+    exception: BaseException | None
+
+    @property
+    def is_log_step(self) -> bool: ...
+
+    def gradient_norm(self) -> Tensor:
+        """(), the norm of this step's gradients before any hook changed them; from on_backward_end on."""
+        ...
+
+    def request_stop(self, reason: str, exit_status: int = 0) -> None:
+        """End training after this step; the first request counts."""
+        ...
+
+    def request_save(self, write: Callable[[dict[str, Any]], None]) -> None:
+        """Have `write(state)` called once every hook has handled the event."""
+        ...
+
+
+class Hook:
+    """Base of all hooks: define the events you need (`EVENTS`), each taking the trainer.
+
+    `state_dict` is saved in every checkpoint and restored by `load_state_dict`: by default the attributes named
+    in `state_names`.
+    """
+
+    state_names: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in vars(cls):
+            if name.startswith("on_") and name not in EVENTS:
+                close = difflib.get_close_matches(name, EVENTS, n=1)
+                hint = f"did you mean {close[0]}? " if close else ""
+                raise TypeError(f"{cls.__name__} defines {name}, which is no event; {hint}events: {', '.join(EVENTS)}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings and containers of them."""
+        return {name: getattr(self, name) for name in self.state_names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave; a missing piece is a KeyError."""
+        for name in self.state_names:
+            setattr(self, name, state[name])
+
+
+class HookList:
+    """Calls hooks. An event nobody defines costs nothing but an empty loop."""
+
+    def __init__(self, hooks: Iterable[Hook]):
+        self.hooks = list(hooks)
+        self._handlers = {e: [getattr(h, e) for h in self.hooks if hasattr(type(h), e)] for e in EVENTS}
+
+    def emit(self, event: str, trainer: TrainerView) -> None:
+        for handler in self._handlers[event]:
+            handler(trainer)
+
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """The state of every hook, by class name and ordinal."""
+        return {key: hook.state_dict() for key, hook in self._keyed()}
+
+    def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
+        """Restore every hook that has state; one whose state is missing is an error.
+
+        Raises:
+            KeyError: the checkpoint lacks the state of a hook.
+        """
+        for key, hook in self._keyed():
+            if key not in states and hook.state_dict():
+                raise KeyError(
+                    f"the checkpoint has no state for the hook {key}, only for {', '.join(states) or 'none'}"
+                )
+            hook.load_state_dict(states.get(key, {}))
+
+    def _keyed(self) -> list[tuple[str, Hook]]:
+        seen: dict[str, int] = defaultdict(int)
+        keyed = []
+        for hook in self.hooks:
+            name = type(hook).__name__
+            keyed.append((f"{name}.{seen[name]}", hook))
+            seen[name] += 1
+        return keyed

@@ -1,0 +1,25 @@
+"""Clipping of the gradient norm."""
+
+import torch
+
+from emprot_core.hooks.base import Hook, TrainerView
+from emprot_core.registry import register
+
+
+@register("hook")
+class ClipGradients(Hook):
+    """Scale the gradients of a step down to a total L2 norm of at most `max_grad_norm` (Pascanu et al. 2013)."""
+
+    def __init__(self, max_grad_norm: float = 1.0):
+        """
+        Raises:
+            ValueError: max_grad_norm is not above 0.
+        """
+        if not max_grad_norm > 0:
+            raise ValueError(
+                f"max_grad_norm is {max_grad_norm}, expected a number above 0; leave the hook out to not clip"
+            )
+        self.max_grad_norm = max_grad_norm
+
+    def on_backward_end(self, trainer: TrainerView) -> None:
+        torch.nn.utils.clip_grads_with_norm_(trainer.parameters, self.max_grad_norm, trainer.gradient_norm())

@@ -1,0 +1,49 @@
+"""Leaving in good order when the machine, or the user, asks for it."""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+
+from emprot_core.distributed import any_rank
+from emprot_core.hooks.base import Hook, TrainerView
+from emprot_core.registry import register
+
+EXIT_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
+_log = logging.getLogger("emprot")
+
+
+@register("hook")
+class Preemption(Hook):
+    """On SIGTERM, SIGUSR1 or Ctrl-C finish the step, save and leave (143, 143, 130); a second one ends at once."""
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def on_fit_start(self, trainer: TrainerView) -> None:
+        self._received = None
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._handle) for number in EXIT_STATUS}
+
+    def on_step_end(self, trainer: TrainerView) -> None:
+        if any_rank(self._received is not None):
+            number = self._received or signal.SIGTERM
+            status = EXIT_STATUS[signal.Signals(number)]
+            trainer.request_stop(f"{'interrupted' if status == 130 else 'preempted'} by signal {number}", status)
+
+    on_validation_step_end = on_step_end
+
+    def on_fit_end(self, trainer: TrainerView) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous = {}
+
+    on_exception = on_fit_end
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._received is not None:
+            os._exit(EXIT_STATUS[signal.Signals(number)])
+        self._received = number
+        _log.warning("signal %d: finishing this step, saving and leaving; once more ends at once", number)

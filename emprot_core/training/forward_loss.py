@@ -1,0 +1,52 @@
+"""One batch through model, loss and metrics: the unit that DDP, compile and CUDA graphs wrap."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from emprot_core.batch import Batch
+from emprot_core.contracts import FactoredModel, Loss, Metric
+
+MetricTerms = dict[str, tuple[Tensor, Tensor]]
+
+
+class ForwardLoss(nn.Module):
+    """batch -> (sum, weight, metrics). Nothing touches the model's parameters outside its forward."""
+
+    def __init__(self, model: nn.Module, loss: Loss, metrics: Sequence[Metric]):
+        """
+        Raises:
+            ValueError: the loss reads features, and the model cannot give them.
+        """
+        super().__init__()
+        if loss.inputs == "features" and not isinstance(model, FactoredModel):
+            raise ValueError(
+                f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "
+                "use a loss that reads logits (losses.MaskedCrossEntropy), or add features() and classifier()"
+            )
+        self.model = model
+        self.loss = loss
+        self.metrics = list(metrics)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, MetricTerms]:
+        """Sum and weight of the loss, and (sum, weight) of total_loss, token_ce and every metric that is due."""
+        inputs = (
+            batch["input_cluster_ids"],
+            batch.get("times"),
+            batch["sequence_lengths"],
+            batch["history_mask"],
+        )
+        if self.loss.inputs == "features":
+            outputs = self.model.features(*inputs)  # type: ignore[operator]
+            outputs["weight"], outputs["bias"] = self.model.classifier()  # type: ignore[operator]
+        else:
+            outputs = self.model(*inputs)
+        terms = self.loss(outputs, batch)
+        metrics: MetricTerms = {
+            "total_loss": (terms.sum.detach(), terms.weight),
+            "token_ce": (terms.scores.nll.sum(), terms.scores.mask.sum()),
+        }
+        for metric in self.metrics:
+            if metric.every_step or not self.training:
+                metrics[metric.name] = metric(outputs, batch, terms.scores)
+        return terms.sum, terms.weight, metrics
