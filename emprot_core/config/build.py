@@ -1,0 +1,65 @@
+"""The object graph of a config, built with plain calls: no gin frame and no wrapper is left around any object."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+from emprot_core.config.bindings import Bindings, Node, Scope
+from emprot_core.config.signature import parameters
+from emprot_core.config.statements import Binding
+from emprot_core.config.values import Macro, Reference, replace
+
+
+class Builder:
+    """Builds components, and remembers which."""
+
+    def __init__(self, bindings: Bindings):
+        self._bindings = bindings
+        self.built: dict[Node, None] = {}
+        """Every component built so far, in its scope; in the order of building."""
+
+    def arguments(self, node: Node, lazy: Collection[str] = ()) -> dict[str, Any]:
+        """The bound values of a component, references built; names in `lazy` come as callables that build.
+
+        They are built in the order of the signature: what draws random numbers must not depend on the order of
+        statements.
+        """
+        self.built[node] = None
+        bound = self._bindings.of(node)
+        names = [name for name in parameters(self._bindings.entries[node.selector]) if name in bound]
+        return {
+            name: partial(self.value, bound[name], node.scope) if name in lazy else self.value(bound[name], node.scope)
+            for name in names
+        }
+
+    def value(self, binding: Binding, scope: Scope) -> Any:
+        """The value of a binding of a component that is built in `scope`."""
+        return self._value(binding.value, scope, binding)
+
+    def _value(self, value: Any, scope: Scope, binding: Binding) -> Any:
+        def leaf(item: Any) -> Any:
+            if isinstance(item, Macro):
+                definition = self._bindings.macro(item.name)
+                assert definition is not None, item
+                return self._value(definition.value, item.scope, binding)
+            return self._component(item, scope, binding) if isinstance(item, Reference) else item
+
+        return replace(value, leaf)
+
+    def _component(self, reference: Reference, scope: Scope, binding: Binding) -> Any:
+        node = Node(reference.name, reference.scopes or scope)
+        target: Callable[..., Any] = self._bindings.entries[reference.name].target
+        arguments = self.arguments(node)
+        if not reference.call:
+            return partial(target, **arguments)
+        try:
+            return target(**arguments)
+        except Exception as error:
+            name = "/".join((*node.scope, self._bindings.entries[reference.name].short_selector))
+            _note(error, f"while building {name} for {binding} ({reference.location})")
+            raise
+
+
+def _note(error: Exception, note: str) -> None:
+    """The error keeps its type, arguments and cause, and learns where in the config it comes from."""
+    error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]  # add_note is Python 3.11

@@ -1,0 +1,116 @@
+"""Whether every bound value is one that its parameter can take."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from emprot_core.config.bindings import Bindings
+from emprot_core.config.faults import Fault, did_you_mean, nearest
+from emprot_core.config.signature import annotation_text, bindable, kind_text, reference_text
+from emprot_core.config.statements import Binding
+from emprot_core.config.types import Misfit, misfit, union_members
+from emprot_core.config.values import REQUIRED, Macro, Reference, as_text, leaves
+from emprot_core.registry import FACTORY_KINDS, contract_kind
+
+
+def check_values(bindings: Bindings) -> Iterator[Fault]:
+    """Faults of the codes undefined-macro, call-style, kind and type, of overridden bindings too."""
+    for binding in bindings.statements:
+        yield from _macro_faults(binding, bindings)
+        yield from _built_factories(binding, bindings)
+        yield from _misfits(binding, bindings)
+
+
+def _macro_faults(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
+    known = [defined.parameter for defined in bindings.effective.values() if defined.is_macro]
+    for leaf in leaves(binding.value):
+        if isinstance(leaf, Macro) and leaf.name != REQUIRED and leaf.name not in known:
+            help = (*did_you_mean([f"%{name}" for name in nearest(leaf.name, known)]), f"define it: {leaf.name} = ...")
+            yield Fault("undefined-macro", f"{leaf} is not defined", leaf.location, help)
+    if binding.is_macro and binding is bindings.macro(binding.parameter) and _holds_itself(binding, bindings):
+        yield Fault("undefined-macro", f"the macro {binding} is defined by itself", binding.location)
+
+
+def _holds_itself(macro: Binding, bindings: Bindings) -> bool:
+    seen: set[str] = set()
+    waiting = [macro]
+    while waiting:
+        names = {leaf.name for leaf in leaves(waiting.pop().value) if isinstance(leaf, Macro)}
+        waiting += [definition for name in names - seen if (definition := bindings.macro(name))]
+        seen |= names
+    return macro.parameter in seen
+
+
+def _built_factories(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
+    for leaf in leaves(binding.value):
+        if isinstance(leaf, Reference) and leaf.call and bindings.entries[leaf.name].kind in FACTORY_KINDS:
+            needs = _NEEDS[bindings.entries[leaf.name].kind]
+            message = f"{leaf} would be built now, but needs {needs}"
+            yield Fault("call-style", message, leaf.location, (f"drop the parentheses: {str(leaf)[:-2]}",))
+
+
+def _misfits(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
+    parameter = None if binding.is_macro else bindable(bindings.entries[binding.selector]).get(binding.parameter)
+    if parameter is None:
+        return
+    wrong = misfit(bindings.inlined(binding.value), parameter.annotation, bindings.entries)
+    if wrong is None:
+        return
+    wanted = sorted({kind for member in union_members(wrong.annotation) if (kind := contract_kind(member))})
+    if isinstance(wrong.value, Reference):
+        yield from _reference_misfit(binding, wrong, wanted, bindings)
+        return
+    message = f"{binding} wants {_wanted(wrong.annotation, wanted)}, got {as_text(wrong.value)}"
+    message += f" ({type(wrong.value).__name__})" if wrong.value is not None else ""
+    yield Fault("type", message, binding.location, (*_type_advice(wrong), *_macro_places(binding, bindings)))
+
+
+def _reference_misfit(binding: Binding, wrong: Misfit, wanted: list[str], bindings: Bindings) -> Iterator[Fault]:
+    reference: Reference = wrong.value
+    entry = bindings.entries[reference.name]
+    if reference.call and entry.kind in FACTORY_KINDS:
+        return  # said already
+    called = Reference(reference.scopes, reference.name, True, reference.location)
+    if not reference.call and misfit(called, wrong.annotation, bindings.entries) is None:
+        message = f"{binding} wants {_wanted(wrong.annotation, wanted)}, {reference} is only its name"
+        yield Fault("call-style", message, reference.location, (f"add parentheses: {called}",))
+        return
+    message = f"{binding} wants {_wanted(wrong.annotation, wanted)}, got {reference}, {kind_text(entry.kind)}"
+    yield Fault("kind", message, reference.location, tuple(_kind_advice(wanted, bindings)))
+
+
+def _wanted(annotation: Any, kinds: list[str]) -> str:
+    if not kinds:
+        return annotation_text(annotation)
+    text = " or ".join(f"{kind_text(kind)} ({reference_text(kind)})" for kind in kinds)
+    return f"{text} or None" if type(None) in union_members(annotation) else text
+
+
+def _kind_advice(kinds: list[str], bindings: Bindings) -> Iterator[str]:
+    for kind in kinds:
+        found = [reference_text(kind, entry.name) for entry in bindings.entries.values() if entry.kind == kind]
+        if found:
+            yield f"registered: {', '.join(found)}"
+
+
+def _type_advice(wrong: Misfit) -> Iterator[str]:
+    origins = [getattr(member, "__origin__", member) for member in union_members(wrong.annotation)]
+    if isinstance(wrong.value, list) and tuple in origins:
+        yield f"a tuple has parentheses: {as_text(tuple(wrong.value))}"
+    elif isinstance(wrong.value, tuple) and list in origins:
+        yield f"a list has brackets: {as_text(list(wrong.value))}"
+    elif isinstance(wrong.value, str) and wrong.value.startswith(("@", "%")):
+        yield f"without quotes: {wrong.value}"
+
+
+def _macro_places(binding: Binding, bindings: Bindings) -> Iterator[str]:
+    for leaf in leaves(binding.value):
+        definition = bindings.macro(leaf.name) if isinstance(leaf, Macro) else None
+        if definition:
+            yield f"{leaf.name} is set at {definition.location}"
+
+
+_NEEDS = {
+    "optimizer": "the model's parameters",
+    "scheduler": "the optimizer and the number of steps",
+    "attention": "queries, keys and values",
+}

@@ -1,0 +1,84 @@
+"""Faults of a configuration: each with its place, a code, what is wrong, and what to do. All are reported at once."""
+
+import difflib
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+CODES = (
+    "syntax",
+    "missing-file",
+    "include-cycle",
+    "import",
+    "unknown-component",
+    "unknown-parameter",
+    "late-parameter",
+    "call-style",
+    "kind",
+    "type",
+    "missing",
+    "undefined-macro",
+    "bare-name",
+    "ambiguous",
+    "duplicate",
+    "reference-cycle",
+    "unused",
+)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a gin file or a command-line binding. Line 0 means the file as a whole."""
+
+    file: str
+    line: int = 0
+    text: str = ""  # the line itself
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong. `help` says what to do, a line each."""
+
+    code: str
+    message: str
+    location: Location
+    help: tuple[str, ...] = ()
+    severity: str = "error"
+
+    def __post_init__(self) -> None:
+        assert self.code in CODES, self.code
+
+    def __str__(self) -> str:
+        lines = [f"{self.location}: {self.severity}[{self.code}]: {self.message}"]
+        if self.location.text.strip():
+            lines.append(f"    {self.location.text.strip()}")
+        wrapped = [part for line in self.help for part in textwrap.wrap(line, 112, break_on_hyphens=False)]
+        lines += [("  help: " if i == 0 else "        ") + line for i, line in enumerate(wrapped)]
+        return "\n".join(lines)
+
+
+class ConfigError(ValueError):
+    """Everything that is wrong with a configuration; its text is the whole report."""
+
+    def __init__(self, faults: Sequence[Fault]):
+        super().__init__(tuple(faults))
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        count = "1 problem" if len(self.faults) == 1 else f"{len(self.faults)} problems"
+        return "\n".join([*map(str, self.faults), f"{count}; nothing was run."])
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The known name that `name` may stand for, if there is one; capitals and _ do not matter."""
+    by_form = {candidate.lower().replace("_", ""): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower().replace("_", ""), by_form, n=1)
+    return [by_form[form] for form in close]
+
+
+def did_you_mean(candidates: Sequence[str]) -> tuple[str, ...]:
+    """A line of help, or none."""
+    return (f"did you mean {' or '.join(candidates)}?",) if candidates else ()

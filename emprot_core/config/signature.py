@@ -1,0 +1,122 @@
+"""The parameters of a component as the checks, the builder and --describe see them."""
+
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from emprot_core.registry import FACTORY_KINDS, KINDS, Entry, contract_kind
+
+EMPTY = inspect.Parameter.empty
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter. A late one is given by the framework when it calls the component, never by a gin file."""
+
+    name: str
+    annotation: Any  # EMPTY where there is none
+    default: Any  # EMPTY where there is none
+    late: bool
+
+    @property
+    def required(self) -> bool:
+        return self.default is EMPTY and not self.late
+
+    def __str__(self) -> str:
+        text = self.name if self.annotation is EMPTY else f"{self.name}: {annotation_text(self.annotation)}"
+        return text if self.default is EMPTY else f"{text} = {default_text(self.default)}"
+
+
+@cache
+def parameters(entry: Entry) -> dict[str, Parameter]:
+    """The named parameters of a component, in their order. **kwargs is none: a typo must not vanish in it."""
+    hints = _hints(entry.target)
+    found = {}
+    for i, p in enumerate(inspect.signature(entry.target).parameters.values()):
+        if p.kind in _NAMED:
+            written = EMPTY if isinstance(p.annotation, str) else p.annotation
+            found[p.name] = Parameter(p.name, hints.get(p.name, written), p.default, _is_late(entry.kind, i, p))
+    return found
+
+
+def bindable(entry: Entry) -> dict[str, Parameter]:
+    """The parameters that a gin file may bind."""
+    return {name: parameter for name, parameter in parameters(entry).items() if not parameter.late}
+
+
+def accepted(entry: Entry) -> str:
+    """One line: what may be bound."""
+    known = bindable(entry).values()
+    return ", ".join(f"{p.name} (required)" if p.required else str(p) for p in known) or "no parameter"
+
+
+def annotation_text(annotation: Any) -> str:
+    """An annotation as a user reads it: contracts as the kind they want, no module names."""
+    kind = contract_kind(annotation)
+    if kind:
+        return kind
+    if annotation is None or annotation is type(None):
+        return "None"
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return annotation_text(arguments[0])
+    if is_union(origin):
+        return " | ".join(map(annotation_text, arguments))
+    if origin is typing.Literal:
+        return "Literal[" + ", ".join(map(repr, arguments)) + "]"
+    if origin is Callable:
+        return "Callable"
+    name = getattr(origin or annotation, "__name__", None) or str(annotation).rpartition(".")[2]
+    inner = ", ".join("..." if argument is ... else annotation_text(argument) for argument in arguments)
+    return f"{name}[{inner}]" if inner else name
+
+
+def default_text(default: Any) -> str:
+    """A default as a user reads it: functions by name."""
+    return getattr(default, "__name__", None) or repr(default)
+
+
+def reference_text(kind: str, name: str = "Name") -> str:
+    """How a gin file refers to a component of that kind: @models.Name(), @optimizers.name."""
+    return "@" + ".".join(filter(None, (KINDS[kind], name))) + ("" if kind in FACTORY_KINDS else "()")
+
+
+def kind_text(kind: str) -> str:
+    """The kind with its article: an optimizer."""
+    noun = f"{kind} component" if kind in ("data", "core") else kind
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def is_union(origin: Any) -> bool:
+    """Whether the origin of an annotation is that of Union[a, b] or of a | b."""
+    return origin is typing.Union or getattr(origin, "__name__", "") == "UnionType"
+
+
+def _is_late(kind: str, position: int, parameter: inspect.Parameter) -> bool:
+    """Late parameters may have other names in a stranger's component, but their place is the same."""
+    late = FACTORY_KINDS.get(kind, ())
+    return parameter.name in late or (position < len(late) and parameter.default is EMPTY)
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by parameter name, where they can be resolved."""
+    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # a name that is imported for type checkers only: one by one
+        written = getattr(function, "__annotations__", {})
+        return {name: hint for name in written for hint in _resolved(written[name], function)}
+
+
+def _resolved(annotation: Any, function: Any) -> list[Any]:
+    """The annotation, or nothing."""
+    alone = SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return [typing.get_type_hints(alone, function.__globals__, include_extras=True)["it"]]
+    except (NameError, TypeError, AttributeError):
+        return []

@@ -1,0 +1,123 @@
+"""Whether a bound value fits the annotation of its parameter; where it cannot be told, it fits."""
+
+import collections.abc
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from emprot_core.config.signature import EMPTY, is_union
+from emprot_core.config.values import UNREADABLE, Reference
+from emprot_core.registry import FACTORY_KINDS, Entry, contract_kind
+
+_SEQUENCES = (collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_NUMBERS = {int: (int,), float: (int, float), complex: (int, float, complex)}
+
+
+class Misfit(NamedTuple):
+    """The part of a value that does not fit, and what was wanted in its place."""
+
+    value: Any
+    annotation: Any
+
+
+def misfit(value: Any, annotation: Any, entries: Mapping[str, Entry]) -> Misfit | None:
+    """The first part of `value` that does not fit `annotation`; None if all does. `entries`: components by selector."""
+    annotation = _bare(annotation)
+    if value is UNREADABLE or annotation in (EMPTY, Any, object):
+        return None
+    alternatives = union_members(annotation)
+    if len(alternatives) > 1:
+        found = [misfit(value, alternative, entries) for alternative in alternatives]
+        if None in found:
+            return None
+        inner = [wrong for wrong in found if wrong and wrong.value is not value]
+        return inner[0] if inner else Misfit(value, annotation)
+    if isinstance(value, Reference):
+        return None if _reference_fits(value, annotation, entries) else Misfit(value, annotation)
+    items = _items(value, annotation)
+    if items is not None:
+        return next((wrong for item, wanted in items if (wrong := misfit(item, wanted, entries))), None)
+    return None if _literal_fits(value, annotation) else Misfit(value, annotation)
+
+
+def union_members(annotation: Any) -> Sequence[Any]:
+    """The alternatives of an annotation, or it alone."""
+    annotation = _bare(annotation)
+    return typing.get_args(annotation) if is_union(typing.get_origin(annotation)) else (annotation,)
+
+
+def _bare(annotation: Any) -> Any:
+    """Without Annotated, NewType and TypeVar."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _bare(typing.get_args(annotation)[0])
+    if isinstance(annotation, typing.NewType):
+        return _bare(annotation.__supertype__)
+    if isinstance(annotation, typing.TypeVar):
+        return _bare(annotation.__bound__ or Any)
+    return type(None) if annotation is None else annotation
+
+
+def _items(value: Any, annotation: Any) -> list[tuple[Any, Any]] | None:
+    """Each item of a container with the annotation it must fit; None if the annotation wants no such container."""
+    origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if origin in _MAPPINGS and isinstance(value, dict):
+        wanted_key, wanted_item = arguments or (Any, Any)
+        return [(key, wanted_key) for key in value] + [(item, wanted_item) for item in value.values()]
+    if origin is tuple and isinstance(value, tuple) and arguments and arguments[-1] is not ...:
+        return list(zip(value, arguments, strict=True)) if len(value) == len(arguments) else None
+    is_sequence = origin in (list, tuple) and isinstance(value, origin)
+    if is_sequence or (origin in _SEQUENCES and isinstance(value, list | tuple)):
+        return [(item, arguments[0] if arguments else Any) for item in value]
+    return None
+
+
+def _literal_fits(value: Any, annotation: Any) -> bool:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if contract_kind(annotation) or origin in (type, collections.abc.Callable):
+        return False
+    wanted = origin or annotation
+    if wanted in _NUMBERS:
+        return type(value) in _NUMBERS[wanted]  # not isinstance: True is no number here
+    if wanted in (list, tuple, *_SEQUENCES, *_MAPPINGS):
+        return False  # `_items` takes those that fit; a string is no sequence of strings
+    if typing.is_typeddict(wanted):
+        return isinstance(value, dict)
+    return _is_instance(value, wanted)
+
+
+def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str, Entry]) -> bool:
+    entry = entries.get(reference.name)
+    if entry is None:
+        return True
+    kind = contract_kind(annotation)
+    if kind:
+        return entry.kind == kind and reference.call == (kind not in FACTORY_KINDS)
+    origin = typing.get_origin(annotation)
+    wanted = origin or annotation
+    gives_class = reference.call and inspect.isclass(entry.target)
+    if wanted is collections.abc.Callable:
+        return not gives_class or any("__call__" in vars(base) for base in inspect.getmro(entry.target))  # type: ignore
+    if not reference.call:
+        return wanted is type or not isinstance(wanted, type) or getattr(wanted, "_is_protocol", False)
+    if not gives_class:  # a function: its annotation may say what it gives
+        given = inspect.signature(entry.target).return_annotation
+        return not isinstance(given, type) or given is EMPTY or _is_subclass(given, wanted)
+    return wanted is not typing.Literal and _is_subclass(entry.target, wanted)
+
+
+def _is_instance(value: Any, wanted: Any) -> bool:
+    try:
+        return isinstance(value, wanted)
+    except TypeError:  # a protocol that cannot be tested, or no class at all
+        return True
+
+
+def _is_subclass(given: Any, wanted: Any) -> bool:
+    try:
+        return issubclass(given, wanted)
+    except TypeError:
+        return True
