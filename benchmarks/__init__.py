@@ -1,0 +1,1 @@
+"""Benchmarks of EMPROT: `python -m benchmarks --suite step --device cpu|cuda`."""

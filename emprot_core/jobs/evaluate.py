@@ -1,0 +1,38 @@
+"""Scoring a finished run again."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from emprot_core.checkpoint import write_text_atomically
+from emprot_core.contracts import Split
+from emprot_core.evaluation import format_scores, score_beside_baselines
+from emprot_core.jobs.context import RunContext
+from emprot_core.jobs.forward import outputs_of
+from emprot_core.jobs.load import load_run
+from emprot_core.registry import register
+
+_log = logging.getLogger("emprot")
+
+
+@register("job")
+class Evaluate:
+    """Scores the best weights of a run beside its baselines, on its own data, into evaluation.json of the run."""
+
+    def __init__(self, run_directory: str, split: Split = "test"):
+        self.run_directory = run_directory
+        self.split: Split = split
+
+    def run(self, context: RunContext) -> None:
+        loaded = load_run(self.run_directory)
+        model: Any = loaded.model.to(context.device)
+        baselines = loaded.config.build("Train.baselines")
+        data = loaded.config.build("Train.data")
+        scores = score_beside_baselines(
+            outputs_of(model), baselines, data, model.future_horizon, context.device, self.split
+        )
+        path = Path(self.run_directory) / "evaluation.json"
+        record = {"split": self.split, "data_digest": data.digest, **scores}
+        write_text_atomically(path, json.dumps(record, indent=1) + "\n")
+        _log.info("%s, %s split:\n\n%s\n\n%s", self.run_directory, self.split, format_scores(scores), path)

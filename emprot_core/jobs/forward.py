@@ -1,0 +1,24 @@
+"""A model as a function of batches, for scoring."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from torch import nn
+
+from emprot_core.batch import Batch
+from emprot_core.contracts import Outputs
+
+
+def outputs_of(
+    model: nn.Module, autocast: Callable[[], AbstractContextManager] = nullcontext
+) -> Callable[[Batch], Outputs]:
+    """The model, put in evaluation mode, as a map from a batch on its device to its outputs."""
+    model.eval()
+
+    def forward(batch: Batch) -> Outputs:
+        with autocast():
+            return model(
+                batch["input_cluster_ids"], batch.get("times"), batch["sequence_lengths"], batch["history_mask"]
+            )
+
+    return forward

@@ -1,0 +1,46 @@
+"""A finished (or unfinished) run, back in Python."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from emprot_core.checkpoint import BEST, FINAL, CheckpointError, CheckpointStore
+from emprot_core.config import Config, load_text
+from emprot_core.contracts import Vocabulary
+
+
+class LoadedRun(NamedTuple):
+    """What `emprot_core.load_run` gives; the model is on the CPU, in evaluation mode."""
+
+    model: nn.Module
+    vocabulary: Vocabulary
+    config: Config
+
+
+def load_run(directory: str | Path) -> LoadedRun:
+    """The model of a run with its best weights (else its last), its vocabulary and its config.
+
+    Raises:
+        CheckpointError: there is no run, or no readable checkpoint.
+        StoreError: the run's data are no longer where its config says.
+    """
+    directory = Path(directory)
+    path = directory / "config.gin"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} holds no run: it has no config.gin; give the directory of a run")
+    config = load_text(path.read_text(), str(path))
+    model = config.build("Trainer.model")
+    model.load_state_dict(_best_state(CheckpointStore(directory / "checkpoints"))["model_state_dict"])
+    return LoadedRun(model.eval(), config.build("Train.data").vocabulary, config)
+
+
+def _best_state(checkpoints: CheckpointStore) -> dict:
+    names = checkpoints.names()
+    for name in (BEST, FINAL):
+        if name in names:
+            return checkpoints.load(name)
+    newest = checkpoints.newest_valid()
+    if newest is None:
+        raise CheckpointError(f"{checkpoints.directory} has no valid checkpoint; train the run first")
+    return newest[1]

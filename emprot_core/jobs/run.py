@@ -1,0 +1,103 @@
+"""From a checked config to a finished job."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from emprot_core.config import Config
+from emprot_core.contracts import Job
+from emprot_core.jobs.context import RunContext, RunRefused
+from emprot_core.registry import register
+from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
+
+_log = logging.getLogger("emprot")
+
+
+@register("core", "run")
+@dataclass(frozen=True)
+class RunSettings:
+    """The run: what is done, where, on what, from which seed.
+
+    Attributes:
+        job: what is done.
+        directory: where the run writes; runs/<stem of the first gin file> by default.
+        seed: of weights, dropout and the order of the data.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+        deterministic: bit-identical repeats on CUDA, at a cost; on a CPU they always are.
+        allow_config_change: go on in a directory whose config or data were others.
+        init_from: a checkpoint to take the weights from, and nothing else.
+    """
+
+    job: Job
+    directory: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    deterministic: bool = False
+    allow_config_change: bool = False
+    init_from: str | None = None
+
+
+def run_job(config: Config, fresh: bool = False) -> int:
+    """Build and run `run.job`; `fresh` takes the next free directory instead of going on in an old one.
+
+    Returns:
+        The exit status: 0 done, 2 refused, 130 or 143 left early and may be taken up again.
+    """
+    parameters = config.parameters("run", lazy={"job"})
+    build_job = parameters["job"]
+    settings = RunSettings(**parameters)
+    device = _find_device(settings.device)
+    use_deterministic_algorithms(device, settings.deterministic)
+    seed_everything(settings.seed)
+    directory = Path(settings.directory or Path("runs") / Path(config.files[0]).stem)
+    context = RunContext(
+        directory=_next_free(directory) if fresh else directory,
+        seed=settings.seed,
+        device=device,
+        config=config,
+        allow_config_change=settings.allow_config_change,
+        init_from=settings.init_from,
+    )
+    with _log_on_terminal():
+        try:
+            return build_job().run(context) or 0
+        except RunRefused as refusal:
+            _log.error("error: %s", refusal)
+            return 2
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f'run.device is {name!r}, expected "auto", "cpu", "cuda" or "cuda:<number>"') from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f'run.device is {name!r}, but torch finds no CUDA device here; use "auto" or "cpu"')
+    return device
+
+
+def _next_free(directory: Path) -> Path:
+    if not directory.exists():
+        return directory
+    names = (directory.with_name(f"{directory.name}-{number}") for number in count(2))
+    return next(path for path in names if not path.exists())
+
+
+@contextmanager
+def _log_on_terminal() -> Iterator[None]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _log.setLevel(logging.INFO)
+    _log.addHandler(handler)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)

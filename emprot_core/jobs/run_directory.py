@@ -1,0 +1,114 @@
+"""The directory of a training run: its lock, its log, its records, and whether it may go on."""
+
+import fcntl
+import json
+import logging
+import platform
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any
+
+from emprot_core.checkpoint import CheckpointStore, write_text_atomically
+from emprot_core.config import load_text
+from emprot_core.jobs.context import RunContext, RunRefused
+
+_log = logging.getLogger("emprot")
+
+
+class RunDirectory:
+    """Holds the lock and the log file of a run while it is open (use it as a context manager)."""
+
+    def __init__(self, context: RunContext):
+        self.path = context.directory
+        self._context = context
+
+    def __enter__(self) -> "RunDirectory":
+        """
+        Raises:
+            RunRefused: another process runs here.
+            OSError: the directory cannot be written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "run.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise RunRefused(
+                f"another process is running in {self.path}; wait for it, or take another directory: --fresh, "
+                "or --gin_bindings=\"run.directory='runs/other'\""
+            ) from None
+        self._log_file = logging.FileHandler(self.path / "run.log")
+        self._log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        _log.addHandler(self._log_file)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, RunRefused):
+            self._log_file.handle(
+                _log.makeRecord(_log.name, logging.ERROR, __file__, 0, "the run failed", (), (kind, error, trace))  # type: ignore[arg-type]
+            )
+        _log.removeHandler(self._log_file)
+        self._log_file.close()
+        self._lock.close()
+
+    @property
+    def config_digest(self) -> str:
+        return self._context.config.digest()
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        return CheckpointStore(self.path / "checkpoints")
+
+    def result(self) -> dict[str, Any] | None:
+        """What result.json says of an earlier run here."""
+        path = self.path / "result.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def check_unchanged(self, earlier: dict[str, Any], data_digest: str) -> None:
+        """Compare the digests that a checkpoint or result carries with those of this run.
+
+        Raises:
+            RunRefused: they differ and run.allow_config_change is not set; the difference is in the message.
+        """
+        changes = []
+        if earlier["config_digest"] != self.config_digest:
+            changes += self._config_difference()
+        if earlier["data_digest"] != data_digest:
+            changes.append(f"the data: digest {earlier['data_digest'][:12]} became {data_digest[:12]}")
+        if not changes:
+            return
+        listed = "".join(f"\n    {line}" for line in changes)
+        if self._context.allow_config_change:
+            _log.info("going on in %s with a change:%s", self.path, listed)
+            return
+        raise RunRefused(
+            f"{self.path} holds a run with another config:{listed}\n"
+            "  take another directory: --gin_bindings=\"run.directory='runs/other'\", or --fresh;\n"
+            '  or go on with the change: --gin_bindings="run.allow_config_change=True"'
+        )
+
+    def write_config(self) -> None:
+        (self.path / "config.gin").write_text(self._context.config.text())
+
+    def write_operative_config(self) -> None:
+        (self.path / "operative_config.gin").write_text(self._context.config.operative_text())
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write result.json, the last file of a run."""
+        whole = {**result, "config_digest": self.config_digest, "versions": versions()}
+        write_text_atomically(self.path / "result.json", json.dumps(whole, indent=1) + "\n")
+
+    def _config_difference(self) -> list[str]:
+        path = self.path / "config.gin"
+        if not path.is_file():
+            return ["the config (the earlier config.gin is missing)"]
+        return load_text(path.read_text(), str(path)).difference(self._context.config)
+
+
+def versions() -> dict[str, str]:
+    """The versions a result was made with."""
+    packages = ("emprot", "torch", "numpy", "gin-config")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

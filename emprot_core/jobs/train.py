@@ -1,0 +1,150 @@
+"""The main job: train, then score the best weights once on the test split, beside the baselines."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from emprot_core.checkpoint import BEST, CheckpointStore, load_checkpoint
+from emprot_core.contracts import Baseline, Data, UsesClassCounts
+from emprot_core.evaluation import format_scores, score_beside_baselines
+from emprot_core.hooks.base import RunInfo
+from emprot_core.jobs.context import RunContext
+from emprot_core.jobs.forward import outputs_of
+from emprot_core.jobs.metrics_log import MetricsLog
+from emprot_core.jobs.run_directory import RunDirectory
+from emprot_core.registry import register
+from emprot_core.training.trainer import Trainer
+
+_log = logging.getLogger("emprot")
+
+
+@register("job")
+class Train:
+    """Trains; goes on from the newest valid checkpoint of the run directory; ends with result.json."""
+
+    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = ()):
+        """
+        Args:
+            data: gives the train, validation and test batches.
+            baselines: scored beside the model on the test split.
+
+        Raises:
+            ValueError: the model's classes are not those of the vocabulary.
+        """
+        model_clusters, clusters = trainer.num_clusters, data.vocabulary.num_clusters
+        if model_clusters != clusters:
+            raise ValueError(
+                f"the model has num_clusters = {model_clusters}, the vocabulary {data.vocabulary.name} has {clusters}; "
+                f"bind NUM_CLUSTERS = {clusters}"
+            )
+        self.trainer = trainer
+        self.data = data
+        self.baselines = list(baselines)
+
+    def run(self, context: RunContext) -> int:
+        """
+        Returns:
+            0 when finished (now or before), 130 or 143 when a signal ended it early.
+
+        Raises:
+            RunRefused: the directory is in use, or holds a run with another config.
+        """
+        with RunDirectory(context) as directory:
+            if self._is_finished(directory):
+                return 0
+            self._prepare(context, directory)
+            _log.info(self._banner(context))
+            try:
+                self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
+            except Exception as error:
+                directory.write_result(self._result("failed", f"{type(error).__name__}: {error}"))
+                raise
+            directory.write_operative_config()
+            return self._conclude(context, directory)
+
+    def _is_finished(self, directory: RunDirectory) -> bool:
+        earlier = directory.result()
+        if earlier is None or earlier["status"] != "finished":
+            return False
+        directory.check_unchanged(earlier, self.data.digest)
+        if earlier["config_digest"] != directory.config_digest:
+            return False
+        _log.info("%s is finished: %s; see %s", directory.path, earlier["stop_reason"], directory.path / "result.json")
+        return True
+
+    def _prepare(self, context: RunContext, directory: RunDirectory) -> None:
+        config = context.config
+        self.trainer.add_hook(MetricsLog(directory.path / "metrics.jsonl"))
+        for component in (self.trainer.model, self.trainer.forward_loss.loss):
+            if isinstance(component, UsesClassCounts):
+                component.use_class_counts(self.data.class_counts())
+        if context.init_from is not None:
+            self.trainer.model.load_state_dict(load_checkpoint(context.init_from)["model_state_dict"])
+        self.trainer.attach(
+            RunInfo(
+                directory=directory.path,
+                device=context.device,
+                seed=context.seed,
+                config=config.text(),
+                config_digest=config.digest(),
+                data_digest=self.data.digest,
+            )
+        )
+        newest = directory.checkpoints.newest_valid()
+        if newest is not None:
+            path, state = newest
+            directory.check_unchanged(state, self.data.digest)
+            self.trainer.load_state_dict(state)
+            _log.info("going on from %s (step %d)", path, state["step"])
+        directory.write_config()
+
+    def _validation_loader(self) -> Any:
+        return self.data.loader("validation") if self.data.num_windows("validation") else None
+
+    def _conclude(self, context: RunContext, directory: RunDirectory) -> int:
+        stop = self.trainer.stop
+        if stop is not None and stop.exit_status:
+            directory.write_result(self._result("preempted", stop.reason))
+            _log.info("%s at step %d; the same command goes on from there", stop.reason, self.trainer.step)
+            return stop.exit_status
+        self._use_best_weights(directory.checkpoints)
+        forward = outputs_of(self.trainer.model, self.trainer.autocast)
+        test = score_beside_baselines(forward, self.baselines, self.data, self.trainer.future_horizon, context.device)
+        reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
+        directory.write_result({**self._result("finished", reason), "test": test})
+        _log.info(
+            "\nTest split, best weights (step %s):\n\n%s\n", self.trainer.best.get("step", "last"), format_scores(test)
+        )
+        _log.info("%s; %s", reason, directory.path / "result.json")
+        return 0
+
+    def _use_best_weights(self, checkpoints: CheckpointStore) -> None:
+        if BEST in checkpoints.names():
+            self.trainer.model.load_state_dict(checkpoints.load(BEST)["model_state_dict"])
+
+    def _result(self, status: str, reason: str) -> dict[str, Any]:
+        return {
+            "status": status,
+            "stop_reason": reason,
+            "epoch": self.trainer.epoch,
+            "global_step": self.trainer.step,
+            "best": self.trainer.best,
+            "data_digest": self.data.digest,
+        }
+
+    def _banner(self, context: RunContext) -> str:
+        trainer, data = self.trainer, self.data
+        parameters = sum(p.numel() for p in trainer.model.parameters())
+        windows = ", ".join(f"{data.num_windows(s)} {s}" for s in ("train", "validation", "test"))
+        steps = data.loader("train").num_steps(trainer.grad_accum_steps)
+        rows = {
+            "model": f"{type(trainer.model).__name__}, {parameters:,} parameters",
+            "data": f"{data.vocabulary.name}, {data.vocabulary.num_clusters} clusters; windows: {windows}",
+            "steps": f"{steps} an epoch, {trainer.max_epochs} epochs",
+            "device": f"{context.device}, {torch.get_num_threads()} threads, seed {context.seed}",
+            "run": str(context.directory),
+            "watch": f"tensorboard --logdir {context.directory.parent}",
+        }
+        return "\n".join(f"{name:<8}{text}" for name, text in rows.items())

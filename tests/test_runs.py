@@ -1,0 +1,218 @@
+"""Runs from the command line: their directory, going on, refusing, and what they leave."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import emprot_core
+from emprot_core.checkpoint import load_checkpoint
+from emprot_core.cli import main
+
+DEBUG = "--gin_file=debug.gin"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def bind(*bindings: str) -> list[str]:
+    return [f"--gin_bindings={binding}" for binding in bindings]
+
+
+def result(directory: str = "runs/debug") -> dict:
+    return json.loads(Path(directory, "result.json").read_text())
+
+
+def weights(directory: str, name: str = "final.pt") -> torch.Tensor:
+    state = load_checkpoint(Path(directory, "checkpoints", name))["model_state_dict"]
+    return torch.cat([value.flatten() for value in state.values()])
+
+
+def test_a_run_leaves_everything_that_is_promised() -> None:
+    assert main([DEBUG]) == 0
+    found = {path.name for path in Path("runs/debug").iterdir()}
+    assert {"config.gin", "operative_config.gin", "run.log", "checkpoints", "metrics.jsonl", "result.json"} <= found
+    assert any(name.startswith("events.out.tfevents") for name in found)
+    summary = result()
+    assert summary["status"] == "finished"
+    assert (summary["epoch"], summary["global_step"]) == (2, 12)
+    assert summary["best"].keys() == {"val/total_loss", "step"}
+    scores = [summary["test"]["model"], *summary["test"]["baselines"].values()]
+    assert all(len(each["accuracy"]) == len(each["accuracy_changed"]) == 4 for each in scores)
+    assert set(summary["test"]["baselines"]) == {
+        "persistence", "windowed_mode", "occupancy", "markov", "interpolated", "interpolated_residue",
+    }  # fmt: skip
+    lines = [json.loads(line) for line in Path("runs/debug/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [6, 12]
+    assert not any("time" in key for line in lines for key in line)
+
+
+def test_a_finished_run_says_so_and_does_nothing(capsys) -> None:
+    assert main([DEBUG]) == 0
+    before = {path: path.stat().st_mtime_ns for path in Path("runs/debug/checkpoints").iterdir()}
+    capsys.readouterr()
+    assert main([DEBUG]) == 0
+    assert "runs/debug is finished" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in Path("runs/debug/checkpoints").iterdir()}
+
+
+def test_fresh_takes_the_next_free_directory() -> None:
+    for _ in range(2):
+        assert main([DEBUG, "--fresh", *bind("Trainer.max_steps=1", "Train.baselines=[]")]) == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["debug", "debug-2"]
+
+
+def test_a_changed_config_is_refused_with_the_difference_and_the_ways_out(capsys) -> None:
+    assert main([DEBUG]) == 0
+    assert main([DEBUG, *bind("adamw.learning_rate=1e-4")]) == 2
+    message = capsys.readouterr().err
+    for text in ("adamw.learning_rate", "0.003", "0.0001", "--fresh", "run.directory", "run.allow_config_change=True"):
+        assert text in message
+
+
+def test_a_finished_run_goes_on_with_more_epochs_if_the_change_is_allowed() -> None:
+    assert main([DEBUG]) == 0
+    more = bind("Trainer.max_epochs=3", "Trainer.max_steps=18", "run.allow_config_change=True")
+    assert main([DEBUG, *more]) == 0
+    assert (result()["epoch"], result()["global_step"]) == (3, 18)
+
+
+def test_a_second_process_in_the_directory_is_refused(capsys) -> None:
+    import fcntl
+
+    Path("runs/debug").mkdir(parents=True)
+    with Path("runs/debug/run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main([DEBUG]) == 2
+    assert "another process is running in runs/debug" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "swap",
+    [
+        "Trainer.optimizer=@optimizers.sgd",
+        "Trainer.optimizer=@optimizers.adam",
+        "Trainer.scheduler=@schedulers.constant",
+        "Trainer.scheduler=@schedulers.step",
+        "MaskedCrossEntropy.label_smoothing=0.1",
+        "ProteinTransformerClassificationOnly.attention=@attention.einsum",
+        "Trainer.hooks=[@hooks.Checkpoint(), @hooks.TensorBoard()]",
+        "Trainer.extra_hooks=[@hooks.MixedPrecision()]",
+    ],
+)
+def test_a_component_is_swapped_by_one_binding(swap: str) -> None:
+    assert main([DEBUG, *bind(swap, "run.directory='runs/swap'", "Train.baselines=[]", "Trainer.max_steps=2")]) == 0
+    assert result("runs/swap")["status"] == "finished"
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
+    short = bind("Trainer.max_steps=3", "Train.baselines=[]")
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert main([DEBUG, *short, *bind(f"run.directory='runs/{name}'", f"run.seed={seed}")]) == 0
+    assert torch.equal(weights("runs/a"), weights("runs/b"))
+    assert not torch.equal(weights("runs/a"), weights("runs/c"))
+
+
+def test_both_attention_kernels_train_alike() -> None:
+    short = bind("Trainer.max_steps=3", "Train.baselines=[]")
+    for kernel in ("sdpa", "einsum"):
+        attention = f"ProteinTransformerClassificationOnly.attention=@attention.{kernel}"
+        assert main([DEBUG, *short, *bind(attention, f"run.directory='runs/{kernel}'")]) == 0
+    losses = [result(f"runs/{kernel}")["best"]["val/total_loss"] for kernel in ("sdpa", "einsum")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_weights_can_start_from_a_checkpoint_of_another_run() -> None:
+    assert main([DEBUG]) == 0
+    start = bind(
+        "run.init_from='runs/debug/checkpoints/best.pt'", "run.directory='runs/next'", "adamw.learning_rate=0.0"
+    )
+    assert main([DEBUG, *start, *bind("cosine_with_warmup.min_lr=0.0", "Trainer.max_steps=1")]) == 0
+    assert torch.equal(weights("runs/next"), weights("runs/debug", "best.pt"))
+
+
+def test_load_run_gives_the_best_model_vocabulary_and_config() -> None:
+    assert main([DEBUG]) == 0
+    run = emprot_core.load_run("runs/debug")
+    assert not run.model.training
+    assert run.vocabulary.num_clusters == 256
+    assert run.config.get("Trainer.max_epochs") == 2
+    loaded = torch.cat([value.flatten() for value in run.model.state_dict().values()])
+    assert torch.equal(loaded, weights("runs/debug", "best.pt"))
+
+
+def test_evaluate_scores_a_finished_run_to_the_same_figures(capsys) -> None:
+    assert main([DEBUG]) == 0
+    assert main(["--gin_file=evaluate.gin", *bind("Evaluate.run_directory='runs/debug'")]) == 0
+    again = json.loads(Path("runs/debug/evaluation.json").read_text())
+    assert again["model"] == result()["test"]["model"]
+    assert again["baselines"] == result()["test"]["baselines"]
+
+
+def test_the_config_of_a_run_repeats_it_to_the_bit() -> None:
+    assert main([DEBUG]) == 0
+    assert main(["--gin_file=runs/debug/config.gin", *bind("run.directory='runs/again'")]) == 0
+    assert torch.equal(weights("runs/debug"), weights("runs/again"))
+    assert result("runs/again")["config_digest"] == result()["config_digest"]
+    assert Path("runs/again/metrics.jsonl").read_text() == Path("runs/debug/metrics.jsonl").read_text()
+
+
+def test_verify_reports_a_damaged_checkpoint(capsys) -> None:
+    assert main([DEBUG, *bind("Train.baselines=[]")]) == 0
+    assert main(["--verify", "runs/debug"]) == 0
+    best = Path("runs/debug/checkpoints/best.pt")
+    best.write_bytes(best.read_bytes()[:-1] + b"x")
+    assert main(["--verify", "runs/debug"]) == 1
+    assert "best.pt: damaged" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_run_stopped_by_ctrl_c_ends_with_the_same_weights() -> None:
+    command = [sys.executable, "-m", "emprot_core", DEBUG, *bind("Trainer.max_epochs=10", "Trainer.max_steps=60")]
+    interrupted = [*command, *bind("run.directory='runs/stopped'")]
+    statuses = []
+    for _ in range(2):
+        process = subprocess.Popen(interrupted, stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if line.startswith("epoch"):
+                break
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+        statuses.append(process.returncode)
+    assert statuses == [130, 130]
+    assert result("runs/stopped")["status"] == "preempted"
+    subprocess.run(interrupted, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True)
+    assert torch.equal(weights("runs/stopped"), weights("runs/debug"))
+    assert Path("runs/stopped/metrics.jsonl").read_text() == Path("runs/debug/metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("bindings", "status", "message"),
+    [
+        (["TrajectoryWindows.store='nowhere'"], 1, "nowhere is not a trajectory store"),
+        (["TrajectoryWindows.store='sample:dspp'"], 1, "there is no sample 'dspp'"),
+        (["NUM_CLUSTERS=20"], 1, "the vocabulary kmeans_environment has 256; bind NUM_CLUSTERS = 256"),
+        (["ByTime.validation=0.0", "TrajectoryWindows.history=200"], 1, "the train split has no windows"),
+        (["run.device='gpu'"], 1, "run.device is 'gpu'"),
+        (["adamw.learning_rat=1.0"], 2, "did you mean"),
+        (["Trainer.optimizer=@optimizers.sdg"], 2, "sgd"),
+    ],
+)
+def test_a_users_mistake_is_one_message_without_a_traceback(capsys, bindings, status: int, message: str) -> None:
+    assert main([DEBUG, *bind(*bindings)]) == status
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_a_missing_gin_file_is_named_with_the_nearest(capsys) -> None:
+    assert main(["--gin_file=debg.gin"]) == 2
+    assert "debug.gin" in capsys.readouterr().err
