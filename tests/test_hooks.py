@@ -136,7 +136,7 @@ def test_tensorboard_holds_train_and_validation_scalars_by_optimizer_step(make_b
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     trainer = make_trainer(hook("TensorBoard"), hook("ClipGradients"), max_epochs=2, log_every_steps=2)
-    trainer.attach(RunInfo(directory=tmp_path, config="run.seed = 0"))
+    trainer.attach(RunInfo(directory=tmp_path, config="run.seed = 0", hparams={"run.seed": "0"}))
     trainer.fit([make_batch(i) for i in range(4)], [make_batch(9)])
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = set(events.Tags()["scalars"])
@@ -145,6 +145,8 @@ def test_tensorboard_holds_train_and_validation_scalars_by_optimizer_step(make_b
     assert [event.step for event in events.Scalars("train/total_loss")] == [2, 4, 6, 8]
     assert [event.step for event in events.Scalars("val/total_loss")] == [4, 8]
     assert events.Scalars("val/total_loss")[-1].value == pytest.approx(trainer.val_logs["val/total_loss"])
+    assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
+    assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
     assert "run.seed = 0" in str(events.Tensors("config/text_summary")[0].tensor_proto.string_val[0])
 
 

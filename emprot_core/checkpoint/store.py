@@ -137,6 +137,11 @@ def load_checkpoint(path: str | Path) -> State:
     return state
 
 
+def best_weights(state: State) -> dict[str, torch.Tensor]:
+    """The weights that a checkpoint was judged by: averaged ones where the run kept such, else the model's."""
+    return state.get("evaluation_state_dict") or state["model_state_dict"]
+
+
 def verify_run(directory: str | Path) -> list[str]:
     """One line per file of a run's checkpoints: `name: ok`, or what is damaged."""
     checkpoints = Path(directory) / "checkpoints"

@@ -49,6 +49,8 @@ class RunInfo:
     seed: int = 0
     config: Any = None
     """The gin text, or the seed front's mapping: goes into every checkpoint."""
+    hparams: dict[str, str] = field(default_factory=dict)
+    """Every bound parameter as text: what TensorBoard's HPARAMS page compares."""
     config_digest: str = ""
     data_digest: str = ""
 
@@ -58,10 +60,12 @@ class TrainerView(Protocol):
 
     run: RunInfo
     model: nn.Module
+    forward_loss: nn.Module  # a batch through model, loss and metrics
     optimizer: torch.optim.Optimizer
     parameters: list[nn.Parameter]
     autocast: Callable[[], AbstractContextManager]  # a hook may replace it in on_fit_start
     scaler: torch.amp.GradScaler  # likewise
+    evaluation_weights: Callable[[], AbstractContextManager]  # likewise: puts other weights in for a validation
     epoch: int  # epochs completed
     step: int  # optimizer steps completed
     total_steps: int
@@ -99,6 +103,10 @@ class Hook:
 
     state_names: tuple[str, ...] = ()
 
+    def scalars(self, trainer: TrainerView) -> dict[str, float]:
+        """What the hook adds to `trainer.logs` of a logged step, before on_step_end."""
+        return {}
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in vars(cls):
@@ -127,6 +135,9 @@ class HookList:
     def emit(self, event: str, trainer: TrainerView) -> None:
         for handler in self._handlers[event]:
             handler(trainer)
+
+    def scalars(self, trainer: TrainerView) -> dict[str, float]:
+        return {name: value for hook in self.hooks for name, value in hook.scalars(trainer).items()}
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """The state of every hook, by class name and ordinal."""

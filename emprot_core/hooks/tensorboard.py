@@ -9,7 +9,7 @@ from emprot_core.registry import register
 
 @register("hook")
 class TensorBoard(Hook):
-    """Write train/, val/ and time/ scalars and the config into the run directory. Steps are optimizer steps.
+    """Write scalars (train/, val/, time/), the config and the hparams into the run directory, by optimizer step.
 
     A resumed run purges what an interrupted one wrote past its checkpoint.
     """
@@ -25,6 +25,7 @@ class TensorBoard(Hook):
         self._writer = SummaryWriter(str(trainer.run.directory), purge_step=trainer.step + 1 if trainer.step else None)
         if trainer.step == 0:
             self._writer.add_text("config", f"```\n{trainer.run.config}\n```", 0)
+            self._write_hparams(trainer.run.hparams)
 
     def on_step_end(self, trainer: TrainerView) -> None:
         if trainer.logs is not None:
@@ -46,7 +47,21 @@ class TensorBoard(Hook):
             self._writer.flush()
         return {}
 
+    def _write_hparams(self, hparams: dict[str, str]) -> None:
+        from torch.utils.tensorboard.summary import hparams as summaries
+
+        # SummaryWriter.add_hparams would open a run of its own; its summaries belong into this run's file.
+        for summary in summaries({name: _number(text) for name, text in hparams.items()}, {"val/total_loss": 0.0}):
+            self._writer.file_writer.add_summary(summary)
+
     def _write(self, scalars: dict[str, float], step: int) -> None:
         if self._writer is not None:
             for tag, value in scalars.items():
                 self._writer.add_scalar(tag, value, step)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from emprot_core.checkpoint import BEST, FINAL, CheckpointError, CheckpointStore
+from emprot_core.checkpoint import BEST, FINAL, CheckpointError, CheckpointStore, best_weights
 from emprot_core.config import Config, load_text
 from emprot_core.contracts import Vocabulary
 
@@ -31,7 +31,7 @@ def load_run(directory: str | Path) -> LoadedRun:
         raise CheckpointError(f"{directory} holds no run: it has no config.gin; give the directory of a run")
     config = load_text(path.read_text(), str(path))
     model = config.build("Trainer.model")
-    model.load_state_dict(_best_state(CheckpointStore(directory / "checkpoints"))["model_state_dict"])
+    model.load_state_dict(best_weights(_best_state(CheckpointStore(directory / "checkpoints"))))
     return LoadedRun(model.eval(), config.build("Train.data").vocabulary, config)
 
 

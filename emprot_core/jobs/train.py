@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import BEST, CheckpointStore, load_checkpoint
+from emprot_core.checkpoint import BEST, CheckpointStore, best_weights, load_checkpoint
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
 from emprot_core.evaluation import format_scores, score_beside_baselines
 from emprot_core.hooks.base import RunInfo
@@ -81,13 +81,14 @@ class Train:
             if isinstance(component, UsesClassCounts):
                 component.use_class_counts(self.data.class_counts())
         if context.init_from is not None:
-            self.trainer.model.load_state_dict(load_checkpoint(context.init_from)["model_state_dict"])
+            self.trainer.model.load_state_dict(best_weights(load_checkpoint(context.init_from)))
         self.trainer.attach(
             RunInfo(
                 directory=directory.path,
                 device=context.device,
                 seed=context.seed,
                 config=config.text(),
+                hparams=config.flat(),
                 config_digest=config.digest(),
                 data_digest=self.data.digest,
             )
@@ -122,7 +123,7 @@ class Train:
 
     def _use_best_weights(self, checkpoints: CheckpointStore) -> None:
         if BEST in checkpoints.names():
-            self.trainer.model.load_state_dict(checkpoints.load(BEST)["model_state_dict"])
+            self.trainer.model.load_state_dict(best_weights(checkpoints.load(BEST)))
 
     def _result(self, status: str, reason: str) -> dict[str, Any]:
         return {

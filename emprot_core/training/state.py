@@ -20,6 +20,8 @@ COUNTERS = ("epoch", "step", "epoch_step", "validation_pending", "best", "val_lo
 class TrainingState:
     """The part of the trainer that hooks see (`hooks.base.TrainerView`), with saving and restoring of it."""
 
+    forward_loss: nn.Module
+
     def __init__(self, model: nn.Module, hooks: Iterable[Hook], log_every_steps: int):
         self.run = RunInfo()
         self.model = model
@@ -27,6 +29,7 @@ class TrainingState:
         self.log_every_steps = log_every_steps
         self.autocast: Callable[[], AbstractContextManager] = contextlib.nullcontext
         self.scaler = torch.amp.GradScaler(enabled=False)
+        self.evaluation_weights: Callable[[], AbstractContextManager] = contextlib.nullcontext
         self.optimizer: Any = None
         self.scheduler: Any = None
         self.parameters: list[nn.Parameter] = []
@@ -83,6 +86,7 @@ class TrainingState:
         """All that a resumed run needs to go on to the bit: tensors and plain values."""
         return {
             "model_state_dict": self.model.state_dict(),
+            "evaluation_state_dict": self._evaluation_state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "scaler": self.scaler.state_dict(),
@@ -151,6 +155,13 @@ class TrainingState:
             state, writers, self._saves = self.state_dict(), self._saves, []
             for write in writers:
                 write(state)
+
+    def _evaluation_state_dict(self) -> dict[str, Tensor] | None:
+        """The weights that validation uses, where a hook has put others in the place of the model's."""
+        if self.evaluation_weights is contextlib.nullcontext:
+            return None
+        with self.evaluation_weights():
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def _restore_parts(self) -> None:
         if self._loaded is None:

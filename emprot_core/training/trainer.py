@@ -58,7 +58,7 @@ class Trainer(TrainingState):
             raise ValueError(f"Trainer.model is a {type(model).__name__}, expected a torch.nn.Module")
         self.num_clusters, self.future_horizon = num_clusters, future_horizon
         super().__init__(model, [*hooks, *extra_hooks], log_every_steps)
-        self.forward_loss = ForwardLoss(model, loss, metrics)
+        self.forward_loss: nn.Module = ForwardLoss(model, loss, metrics)
         self.max_epochs = max_epochs
         self.max_steps = max_steps
         self.grad_accum_steps = grad_accum_steps
@@ -99,11 +99,12 @@ class Trainer(TrainingState):
         """
         self.emit("on_validation_start")
         sums = MetricSums()
-        for terms in self.score(val_loader):
-            sums.add(terms)
-            self.emit("on_validation_step_end")
-            if self.is_leaving:
-                return {}
+        with self.evaluation_weights():
+            for terms in self.score(val_loader):
+                sums.add(terms)
+                self.emit("on_validation_step_end")
+                if self.is_leaving:
+                    return {}
         self.val_logs = sums.means("val/")
         if not self.val_logs:
             raise ValueError("the validation loader gave no batch; give it one, or train without validation")
@@ -203,6 +204,7 @@ class Trainer(TrainingState):
         now = time.perf_counter()
         logs["time/tokens_per_s"] = self.log_sums.weight("token_ce") / (now - self._logged_at)
         self._logged_at = now
+        logs |= self.hooks.scalars(self)
         self.log_sums = MetricSums()
         return logs
 

@@ -1,0 +1,56 @@
+"""An exponential moving average of the weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emprot_core.hooks.base import Hook, TrainerView
+from emprot_core.registry import register
+
+
+@register("hook")
+class EMA(Hook):
+    """Validate, choose the best and score with averaged weights (Polyak & Juditsky 1992); train the others.
+
+    After every step: average = decay x average + (1 - decay) x weights, with the decay limited to
+    (1 + step) / (10 + step) so that the first steps are forgotten.
+    """
+
+    def __init__(self, decay: float = 0.99):
+        """
+        Raises:
+            ValueError: decay lies outside (0, 1).
+        """
+        if not 0 < decay < 1:
+            raise ValueError(f"decay is {decay}, expected a number between 0 and 1, such as 0.99")
+        self.decay = decay
+        self._average: list[Tensor] = []
+
+    def on_fit_start(self, trainer: TrainerView) -> None:
+        self._average = [parameter.detach().clone() for parameter in trainer.parameters]
+        trainer.evaluation_weights = lambda: self._in_place_of(trainer.parameters)
+
+    def on_step_end(self, trainer: TrainerView) -> None:
+        decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))
+        torch._foreach_lerp_(self._average, [parameter.detach() for parameter in trainer.parameters], 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"average": self._average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for average, saved in zip(self._average, state["average"], strict=True):
+            average.copy_(saved)
+
+    @contextmanager
+    def _in_place_of(self, parameters: list[nn.Parameter]) -> Iterator[None]:
+        trained = [parameter.data for parameter in parameters]
+        try:
+            for parameter, average in zip(parameters, self._average, strict=True):
+                parameter.data = average
+            yield
+        finally:
+            for parameter, data in zip(parameters, trained, strict=True):
+                parameter.data = data
