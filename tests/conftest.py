@@ -77,12 +77,14 @@ def make_trainer() -> Callable[..., Trainer]:
 
 
 @pytest.fixture
-def empty_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A registry without components, in an empty current directory; all state of gin and of ours is restored after."""
+def own_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """What a test registers, in an empty current directory, is forgotten after: all state of gin and of ours is
+    restored."""
+    registry.load_plugins()
     for name, fresh in _fresh_gin_state().items():
         monkeypatch.setattr(gin.config, name, fresh)
-    for name, fresh in {"_entries": {}, "_failures": {}, "_plugins": [], "_loaded": True}.items():
-        monkeypatch.setattr(registry, name, fresh)
+    for name in ("_entries", "_failures", "_plugins"):
+        monkeypatch.setattr(registry, name, getattr(registry, name).copy())
     here = Path(__file__).parent
     monkeypatch.setattr(sys, "path", [str(here), *sys.path])
     monkeypatch.chdir(tmp_path)
@@ -92,6 +94,13 @@ def empty_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         file = getattr(sys.modules[name], "__file__", None) or ""
         if Path(file).is_relative_to(tmp_path) or Path(file).parent == here:
             del sys.modules[name]
+
+
+@pytest.fixture
+def empty_registry(own_registry: None) -> None:
+    """The same, of a registry without components."""
+    for names in (registry._entries, registry._failures, registry._plugins):
+        names.clear()
 
 
 @pytest.fixture

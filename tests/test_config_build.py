@@ -183,13 +183,6 @@ def test_no_gin_frame_is_above_what_is_built(config_of):
     assert not [file for file in files if "/gin/" in file]
 
 
-def test_an_exception_in_a_data_loader_worker_surfaces(config_of, toy: ModuleType):
-    torch_data = pytest.importorskip("torch.utils.data")
-    frames = config_of("Train.data = @Frames()", "Frames.path = 'x'").build("Train.data")
-    with pytest.raises(OSError, match="cannot read frame 0 of x"):
-        next(iter(torch_data.DataLoader(frames, num_workers=1, timeout=10)))
-
-
 def test_a_config_does_not_see_components_that_are_registered_later(config_of, toy: ModuleType):
     config = config_of()
     from emprot_core.registry import register

@@ -12,6 +12,17 @@ from emprot_core.config import ConfigError, load, load_text
     ("text", "code", "message", "help"),
     [
         ("Trainer.mode = fast", "syntax", "'fast' is not a gin value", 'a string needs quotes: "fast"'),
+        ("Trainer.max_epochs: 3", "syntax", "this is no statement", "gin binds with =: Trainer.max_epochs = 3"),
+        ("Trainer.max_epochs == 3", "syntax", "this is no statement", "gin binds with =: Trainer.max_epochs = ..."),
+        ("Trainer.max_epochs = 3;", "syntax", "this is no statement", "a line ends without ;"),
+        ("Trainer.max_epochs", "syntax", "this is no statement", "give it a value: Trainer.max_epochs = ..."),
+        ("Trainer.hooks = [@Clip() @Clip()]", "syntax", "Expected ',' or ']'", "put a comma between two items"),
+        ("Trainer.loss = SquaredError", "syntax", "'SquaredError' is not a gin value", "mean @losses.SquaredError()?"),
+        ("run.device = mps:0", "syntax", "'mps:0' is not a gin value", 'a string needs quotes: "mps:0"'),
+        ("run.seed = 3x", "syntax", "'3x' is not a gin value", None),
+        ("include 'a.gin,b.gin'", "missing-file", "there is no", "one file each: --gin_file=a.gin --gin_file=b.gin"),
+        ("include ''", "missing-file", "there is no gin file ''", "name one: --gin_file=base.gin"),
+        ("include 'nowhere:a.gin'", "missing-file", "there is no", "the package nowhere is not installed"),
         ("include 'bas.gin'", "missing-file", "there is no gin file 'bas.gin'", "did you mean base.gin?"),
         ("include 'bad.gin'", "include-cycle", "bad.gin includes itself", None),
         ("import toy_plugn", "import", "No module named 'toy_plugn'", "looked in the installed packages and in"),
@@ -19,7 +30,7 @@ from emprot_core.config import ConfigError, load, load_text
         ("models.Huge.width = 3", "unknown-component", "no component models.Huge", "models has Tiny, Wide"),
         ("Trainer.max_epoch = 3", "unknown-parameter", "no parameter 'max_epoch'", "did you mean Trainer.max_epochs?"),
         ("Trainer.learning_rate = 1", "unknown-parameter", "no parameter 'learning_rate'", "optimizers.sgd.learning_r"),
-        ("sgd.parameters = []", "late-parameter", "sgd.parameters cannot be bound", "accepted: learning_rate: float"),
+        ("sgd.parameters = []", "late-parameter", "sgd.parameters cannot be bound", "accepted: learning_rate:"),
         (
             "Trainer.optimizer = @sgd()",
             "call-style",
@@ -33,6 +44,12 @@ from emprot_core.config import ConfigError, load, load_text
         ("run.seed = @models.Tiny()", "kind", "wants int, got @models.Tiny()", None),
         ("Trainer.model = 'Tiny'", "type", "wants a model (@models.Name()), got 'Tiny' (str)", None),
         ("Trainer.max_epochs = 'ten'", "type", "wants int, got 'ten' (str)", None),
+        ("Trainer.max_epochs = '10'", "type", "wants int, got '10' (str)", "without quotes: 10"),
+        ("Trainer.optimizer = 'sgd'", "type", "wants an optimizer", "did you mean @optimizers.sgd?"),
+        ("Trainer.optimizer = 'sdg'", "type", "wants an optimizer", "registered: @optimizers.adamw, @optimizers.sgd"),
+        ("Trainer.mode = 'fats'", "type", "wants Literal['fast', 'exact'], got 'fats'", "did you mean 'fast'?"),
+        ("Trainer.hooks = @Clip()", "kind", "wants Sequence[hook], got @hooks.Clip()", "in brackets: [@hooks.Clip()]"),
+        ("SquaredError.weights = 2.0", "type", "wants list[float] | None, got 2.0", "in brackets: [2.0]"),
         ("Trainer.max_epochs = 1.5", "type", "wants int, got 1.5 (float)", None),
         ("Trainer.max_epochs = True", "type", "wants int, got True (bool)", None),
         ("Trainer.max_epochs = None", "type", "wants int, got None", None),
@@ -74,6 +91,57 @@ def test_a_fault_has_its_code_message_and_help(faults_of, text: str, code: str, 
     assert {(fault.code, fault.location.file) for fault in found} == {(code, "bad.gin")}
     assert message in found[0].message
     assert help is None or help in "\n".join(found[0].help)
+
+
+def test_a_wrong_value_of_a_macro_stands_where_the_macro_was_set_last(toy: ModuleType):
+    Path("base.gin").write_text(toy.TRAINING.replace("width = 8", "width = %WIDTH") + "WIDTH = 8\n")
+    Path("mine.gin").write_text("include 'base.gin'\nWIDTH = 'wide'\n")
+    with pytest.raises(ConfigError) as caught:
+        load(["mine.gin"])
+    (fault,) = caught.value.faults
+    assert (str(fault.location), fault.help) == ("mine.gin:2", ("%WIDTH is used at base.gin:5",))
+
+
+@pytest.mark.parametrize("broken", ["import_error", "syntax_error", "raises"])
+def test_a_file_that_cannot_be_read_or_imported_is_one_fault(toy: ModuleType, broken: str):
+    text = {"import_error": "import nobody_has_this", "syntax_error": "def", "raises": "1 / 0"}[broken]
+    Path("mine_broken.py").write_text(f"{text}\n")
+    Path("base.gin").write_text("import mine_broken\n" + toy.TRAINING)
+    with pytest.raises(ConfigError) as caught:
+        load(["base.gin"])
+    (fault,) = caught.value.faults
+    assert fault.code == "import"
+    assert "mine_broken.py:1" in fault.help[0]
+
+
+def test_annotations_of_any_kind_are_understood(empty_registry: None):
+    Path("odd_types.py").write_text(
+        "from __future__ import annotations\nimport typing\nfrom typing import *\n"
+        "from emprot_core.registry import register\n"
+        "if TYPE_CHECKING:\n    from nowhere import Unknown\n"
+        "Frames = NewType('Frames', int)\nT = TypeVar('T', bound=int)\nclass Options(TypedDict):\n    a: int\n"
+        "class Named(Protocol):\n    name: str\n"
+        "@register('model')\ndef count() -> int: ...\n"
+        "@register('core', 'run')\nclass Run:\n"
+        "    def __init__(self, job: Any, frames: Frames = 1, bound: T = 1, noted: Annotated[int, 'why'] = 1,\n"
+        "                 options: Options = {}, named: Named = None, unknown: Unknown = None, word: str = ''): ...\n"
+    )
+    bound = "frames = 2\nbound = 2\nnoted = 2\noptions = {'a': 1}\nnamed = 'x'\nunknown = 3\n"
+    sound = "import odd_types\nrun.job = 1\n" + "".join(f"run.{line}\n" for line in bound.splitlines())
+    Path("base.gin").write_text(sound)
+    load(["base.gin"])
+    wrong = [
+        "frames = 'x'",
+        "bound = 'x'",
+        "noted = 'x'",
+        "options = 3",
+        "word = 3",
+        "frames = @count",
+        "word = @count()",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load(["base.gin"], [f"run.{line}" for line in wrong])
+    assert [fault.location.text for fault in caught.value.faults] == [f"run.{line}" for line in wrong]
 
 
 def test_fifteen_faults_of_one_file_are_reported_at_once(faults_of):
@@ -124,10 +192,11 @@ def test_the_report_reads_as_documented(toy: ModuleType):
         "bad.gin:8: error[unknown-parameter]: Trainer has no parameter 'max_epoch'\n"
         "    Trainer.max_epoch = 10\n"
         "  help: did you mean Trainer.max_epochs?\n"
-        "        accepted: model (required), loss (required), optimizer (required), scheduler: scheduler | None = "
-        "None, metrics:\n        Sequence[metric] = (), hooks: Sequence[hook] = (), max_epochs: int = 10, "
-        "max_steps: int | None = None, mode:\n"
-        "        Literal['fast', 'exact'] = 'fast', tolerance: float = 0.0, options: dict[str, float] | None = None\n"
+        "        accepted: model (required), loss (required), optimizer (required),\n"
+        "        scheduler: scheduler | None = None, metrics: Sequence[metric] = (),\n"
+        "        hooks: Sequence[hook] = (), max_epochs: int = 10, max_steps: int | None = None,\n"
+        "        mode: Literal['fast', 'exact'] = 'fast', tolerance: float = 0.0,\n"
+        "        options: dict[str, float] | None = None\n"
         f"        defined at toy_plugin.py:{line}\n"
         "1 problem; nothing was run."
     )
@@ -160,7 +229,7 @@ def test_a_broken_plugin_is_named_where_its_component_is_wanted(toy: ModuleType)
     with pytest.raises(ConfigError) as caught:
         load(["base.gin"])
     assert [fault.code for fault in caught.value.faults] == ["import", "unknown-component"]
-    assert "the plugin broken failed to import: ModuleNotFoundError" in "\n".join(caught.value.faults[1].help)
+    assert "perhaps of the plugin broken, which failed to import" in "\n".join(caught.value.faults[1].help)
 
 
 def test_an_error_inside_a_plugin_is_located_in_the_plugin(toy: ModuleType):
@@ -173,7 +242,7 @@ def test_an_error_inside_a_plugin_is_located_in_the_plugin(toy: ModuleType):
     assert fault.help[0].endswith("broken.py:3")
 
 
-def test_a_text_read_back_may_import_registered_plugins_only(toy: ModuleType):
+def test_trap_11_a_text_read_back_may_import_registered_plugins_only(toy: ModuleType):
     Path("mine.py").write_text("raise SystemExit('this must not run')\n")
     with pytest.raises(ConfigError, match="mine is no registered plugin"):
         load_text("import mine\n" + toy.TRAINING)

@@ -64,7 +64,8 @@ def test_trap_3_an_include_cycle_is_one_fault_with_its_chain(base: ModuleType):
     with pytest.raises(ConfigError) as caught:
         load(["a.gin"])
     assert [str(fault) for fault in caught.value.faults] == [
-        "b.gin:1: error[include-cycle]: a.gin includes itself: a.gin -> b.gin -> a.gin\n    include 'a.gin'"
+        "b.gin:1: error[include-cycle]: a.gin includes itself: a.gin -> b.gin -> a.gin\n    include 'a.gin'\n"
+        "  help: remove one include"
     ]
 
 

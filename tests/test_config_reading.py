@@ -7,7 +7,7 @@ import pytest
 
 from emprot_core.config import ConfigError, load
 from emprot_core.config.statements import Binding, parse
-from emprot_core.config.values import Macro, Reference, leaves
+from emprot_core.config.values import Macro, Reference, Unreadable, leaves
 
 
 def places(text: str) -> list[str]:
@@ -15,7 +15,10 @@ def places(text: str) -> list[str]:
 
 
 def faults(text: str) -> list[tuple[int, str]]:
-    return [(fault.location.line, fault.message) for fault in parse(text, "x.gin").faults]
+    parsed = parse(text, "x.gin")
+    values = [statement.value for statement in parsed.statements if isinstance(statement, Binding)]
+    found = [*parsed.faults, *(value.fault for value in values if isinstance(value, Unreadable))]
+    return sorted((fault.location.line, fault.message) for fault in found)
 
 
 def test_statements_know_their_lines():

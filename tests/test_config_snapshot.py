@@ -66,7 +66,7 @@ def test_the_text_keeps_lines_short_enough_to_read(config_of):
     assert "emprot.Trainer.hooks = [\n    @emprot.hooks.Clip(),\n" in text
 
 
-def test_the_text_feeds_back_in_a_fresh_process_beside_a_plugin_with_the_same_short_names(
+def test_trap_8_the_text_feeds_back_in_a_fresh_process_beside_a_plugin_with_the_same_short_names(
     config_of, toy: ModuleType, tmp_path: Path
 ):
     config = config_of(RICH, "import toy_plugin")

@@ -1,22 +1,66 @@
-"""The shipped gin files: each is sound, and its header says what a reader needs."""
+"""The shipped gin files and the README as a manual: each file is sound, and every command in them works as written."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from emprot_core.cli import main
 
-FILES = sorted((Path(__file__).parent.parent / "gin_configs").glob("*.gin"))
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "gin_configs").glob("*.gin"))
+
+
+def header(path: Path) -> list[str]:
+    return path.read_text().split("\n\n")[0].splitlines()
+
+
+def commands(text: str) -> list[str]:
+    """The emprot-run commands of a text, one that goes on after a backslash as one."""
+    joined = re.sub(r"\s*\\\n", " ", text)
+    return [line.strip() for line in joined.splitlines() if line.strip().startswith("emprot-run ")]
+
+
+HEADER_COMMANDS = [
+    command for path in FILES for command in commands("\n".join(line.lstrip("# ") for line in header(path)))
+]
+README = (ROOT / "README.md").read_text()
+README_COMMANDS = [command for command in commands(README) if "--gin_file" in command or "--export" in command]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_shipped_file_passes_the_check_from_any_directory(path: Path, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_every_shipped_file_passes_the_check_from_any_directory(path: Path) -> None:
     assert main([f"--gin_file={path.name}", "--check"]) == 0
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_header_gives_a_purpose_and_the_command(path: Path) -> None:
-    header = path.read_text().split("\n\n")[0].splitlines()
-    assert all(line.startswith("#") for line in header)
-    assert any(f"emprot-run --gin_file={path.name}" in line for line in header)
+    assert all(line.startswith("#") for line in header(path))
+    assert any(f"emprot-run --gin_file={path.name}" in line for line in header(path))
+
+
+@pytest.mark.parametrize("command", HEADER_COMMANDS)
+def test_every_command_in_a_header_is_sound(command: str) -> None:
+    assert main([*shlex.split(command)[1:], "--check"]) == 0
+
+
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_every_command_in_the_readme_is_sound(command: str, own_registry: None) -> None:
+    """Beside the components that are registered by now, those of the README's own example."""
+    source = re.search(r"```python\n# my_parts.py\n(.*?)```", README, re.DOTALL)
+    assert source is not None
+    Path("my_parts.py").write_text(source[1])
+    arguments = shlex.split(command.split(" > ")[0])[1:]
+    asks = {"--check", "--print_config"} & set(arguments) or "--export" in command
+    assert main([*arguments, *([] if asks else ["--check"])]) == 0
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(HEADER_COMMANDS) >= len(FILES)
+    assert len(README_COMMANDS) >= 5

@@ -1,10 +1,10 @@
 """Whether every bound value is one that its parameter can take."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args
 
 from emprot_core.config.bindings import Bindings
-from emprot_core.config.faults import Fault, did_you_mean, nearest
+from emprot_core.config.faults import Fault, Location, did_you_mean, nearest
 from emprot_core.config.signature import annotation_text, bindable, kind_text, reference_text
 from emprot_core.config.statements import Binding
 from emprot_core.config.types import Misfit, misfit, union_members
@@ -61,7 +61,8 @@ def _misfits(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
         return
     message = f"{binding} wants {_wanted(wrong.annotation, wanted)}, got {as_text(wrong.value)}"
     message += f" ({type(wrong.value).__name__})" if wrong.value is not None else ""
-    yield Fault("type", message, binding.location, (*_type_advice(wrong), *_macro_places(binding, bindings)))
+    location, macro_advice = _macro_place(binding, bindings)
+    yield Fault("type", message, location, (*_type_advice(wrong, wanted, bindings), *macro_advice))
 
 
 def _reference_misfit(binding: Binding, wrong: Misfit, wanted: list[str], bindings: Bindings) -> Iterator[Fault]:
@@ -75,7 +76,8 @@ def _reference_misfit(binding: Binding, wrong: Misfit, wanted: list[str], bindin
         yield Fault("call-style", message, reference.location, (f"add parentheses: {called}",))
         return
     message = f"{binding} wants {_wanted(wrong.annotation, wanted)}, got {reference}, {kind_text(entry.kind)}"
-    yield Fault("kind", message, reference.location, tuple(_kind_advice(wanted, bindings)))
+    advice = tuple(_bracket_advice(wrong, bindings)) or tuple(_kind_advice(wanted, bindings))
+    yield Fault("kind", message, reference.location, advice)
 
 
 def _wanted(annotation: Any, kinds: list[str]) -> str:
@@ -92,21 +94,51 @@ def _kind_advice(kinds: list[str], bindings: Bindings) -> Iterator[str]:
             yield f"registered: {', '.join(found)}"
 
 
-def _type_advice(wrong: Misfit) -> Iterator[str]:
+def _type_advice(wrong: Misfit, kinds: list[str], bindings: Bindings) -> Iterator[str]:
+    value = wrong.value
     origins = [getattr(member, "__origin__", member) for member in union_members(wrong.annotation)]
-    if isinstance(wrong.value, list) and tuple in origins:
-        yield f"a tuple has parentheses: {as_text(tuple(wrong.value))}"
-    elif isinstance(wrong.value, tuple) and list in origins:
-        yield f"a list has brackets: {as_text(list(wrong.value))}"
-    elif isinstance(wrong.value, str) and wrong.value.startswith(("@", "%")):
-        yield f"without quotes: {wrong.value}"
+    if isinstance(value, list) and tuple in origins:
+        yield f"a tuple has parentheses: {as_text(tuple(value))}"
+    elif isinstance(value, tuple) and list in origins:
+        yield f"a list has brackets: {as_text(list(value))}"
+    elif isinstance(value, str) and value.startswith(("@", "%")):
+        yield f"without quotes: {value}"
+    elif isinstance(value, str) and kinds:
+        named = [entry for entry in bindings.entries.values() if entry.kind in kinds and entry.name == value]
+        meant = did_you_mean([reference_text(entry.kind, entry.name) for entry in named])
+        yield from meant or _kind_advice(kinds, bindings)
+    elif isinstance(value, str) and getattr(wrong.annotation, "__origin__", None) is Literal:
+        yield from did_you_mean([repr(name) for name in nearest(value, map(str, get_args(wrong.annotation)))])
+    elif isinstance(value, str) and any(_reads_as(value, kind) for kind in (int, float) if kind in origins):
+        yield f"without quotes: {value}"
+    elif value is not None:
+        yield from _bracket_advice(wrong, bindings)
 
 
-def _macro_places(binding: Binding, bindings: Bindings) -> Iterator[str]:
+def _bracket_advice(wrong: Misfit, bindings: Bindings) -> Iterator[str]:
+    if misfit([wrong.value], wrong.annotation, bindings.entries) is None:
+        yield f"in brackets: {as_text([wrong.value])}"
+
+
+def _reads_as(text: str, number: type) -> bool:
+    try:
+        number(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _macro_place(binding: Binding, bindings: Bindings) -> tuple[Location, tuple[str, ...]]:
+    """Where a wrong value stands, and advice: at the macro that gives it, if that was set after it was used."""
+    location, advice = binding.location, []
     for leaf in leaves(binding.value):
         definition = bindings.macro(leaf.name) if isinstance(leaf, Macro) else None
-        if definition:
-            yield f"{leaf.name} is set at {definition.location}"
+        if definition and bindings.statements.index(definition) > bindings.statements.index(binding):
+            location = definition.location
+            advice.append(f"{leaf} is used at {binding.location}")
+        elif definition:
+            advice.append(f"{leaf.name} is set at {definition.location}")
+    return location, tuple(advice)
 
 
 _NEEDS = {

@@ -8,7 +8,7 @@ from emprot_core.config.faults import ConfigError, Fault, Location, did_you_mean
 from emprot_core.config.loading import Config
 from emprot_core.config.names import Names
 from emprot_core.config.signature import parameters, reference_text
-from emprot_core.config.snapshot import reachable
+from emprot_core.config.snapshot import assignment, reachable
 from emprot_core.config.statements import Binding
 from emprot_core.config.values import as_text
 from emprot_core.registry import KINDS, Entry
@@ -43,20 +43,36 @@ def describe(name: str) -> str:
     Raises:
         ConfigError: the name is unknown or ambiguous.
     """
-    names = Names(registry.entries())
-    found = names.matches(name)
-    if len(found) != 1:
-        raise ConfigError([names.fault(name, Location("--describe"), name)])
-    entry = found[0]
+    entry = find(name, Names(registry.entries()), "--describe")
     known = parameters(entry).values()
     late = [str(p) for p in known if p.late]
     lines = [f"{entry.short_selector} ({entry.kind}), bound as {reference_text(entry.kind, entry.name)}"]
-    lines += [f"defined at {entry.origin}", "", *_docstring(entry), ""]
+    lines += [f"defined at {entry.origin}", "", *docstring(entry), ""]
     lines += ["parameters" if len(late) < len(known) else "no parameter can be bound"]
     lines += [f"  {p}" + "  (required)" * p.required for p in known if not p.late]
     if late:
         lines += [f"given by the framework when it calls the {entry.kind}", *(f"  {text}" for text in late)]
     return "\n".join(lines)
+
+
+def find(name: str, names: Names, option: str) -> Entry:
+    """The component of that name.
+
+    Raises:
+        ConfigError: the name that `option` gives is unknown or ambiguous.
+    """
+    found = names.matches(name)
+    if len(found) != 1:
+        raise ConfigError([names.fault(name, Location(option), name)])
+    return found[0]
+
+
+def docstring(entry: Entry) -> list[str]:
+    """The component's own docstring and that of its __init__; inherited ones tell of something else."""
+    constructor = vars(entry.target).get("__init__")
+    texts = [entry.target.__doc__, constructor.__doc__ if constructor else None]
+    known = [inspect.cleandoc(text) for text in texts if text]
+    return "\n\n".join(known or ["(no docstring)"]).splitlines()
 
 
 def print_config(config: Config) -> str:
@@ -77,21 +93,14 @@ def print_config(config: Config) -> str:
 
 
 def _placed(effective: list[Binding], config: Config) -> Iterator[str]:
-    texts = [f"{binding} = {as_text(binding.value)}" for binding in effective]
-    width = min(60, max(map(len, texts), default=0))
-    for binding, text in zip(effective, texts, strict=True):
-        yield f"{text:{width}}  # {binding.location}"
+    texts = [assignment(str(binding), binding.value).splitlines() for binding in effective]
+    width = min(60, max((len(text[0]) for text in texts), default=0))
+    for binding, (first, *rest) in zip(effective, texts, strict=True):
+        yield f"{first:{width}}  # {binding.location}"
+        yield from rest
         for other in config.bindings.statements:
             if other.key == binding.key and other is not binding:
                 yield f"#   displaces {as_text(other.value)}  ({other.location})"
-
-
-def _docstring(entry: Entry) -> list[str]:
-    """The component's own docstring and that of its __init__; inherited ones tell of something else."""
-    constructor = vars(entry.target).get("__init__")
-    texts = [entry.target.__doc__, constructor.__doc__ if constructor else None]
-    known = [inspect.cleandoc(text) for text in texts if text]
-    return "\n\n".join(known or ["(no docstring)"]).splitlines()
 
 
 def _first_line(entry: Entry) -> str:

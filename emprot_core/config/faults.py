@@ -24,18 +24,24 @@ CODES = (
     "reference-cycle",
     "unused",
 )
+COMMAND_LINE = "command line"
+"""The place of overrides like Trainer.max_epochs=3."""
+
+WIDTH = 100
+NO_BREAK = "\u00a0"
+"""A space at which no line of help is broken."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """A place in a gin file or a command-line binding. Line 0 means the file as a whole."""
+    """A place in a gin file or on the command line. Line 0 means the file as a whole."""
 
     file: str
     line: int = 0
     text: str = ""  # the line itself
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return f"{self.file}:{self.line}" if self.line and self.file != COMMAND_LINE else self.file
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,9 @@ class Fault:
         lines = [f"{self.location}: {self.severity}[{self.code}]: {self.message}"]
         if self.location.text.strip():
             lines.append(f"    {self.location.text.strip()}")
-        wrapped = [part for line in self.help for part in textwrap.wrap(line, 112, break_on_hyphens=False)]
+        wrapped = [part for line in self.help for part in textwrap.wrap(line, WIDTH - 8, break_on_hyphens=False)]
         lines += [("  help: " if i == 0 else "        ") + line for i, line in enumerate(wrapped)]
-        return "\n".join(lines)
+        return "\n".join(lines).replace(NO_BREAK, " ")
 
 
 class ConfigError(ValueError):
@@ -73,12 +79,21 @@ class ConfigError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The known name that `name` may stand for, if there is one; capitals and _ do not matter."""
-    by_form = {candidate.lower().replace("_", ""): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower().replace("_", ""), by_form, n=1)
-    return [by_form[form] for form in close]
+    """The known name that `name` may stand for, if there is one: similar (capitals and _ do not matter), else by its
+    initials (lr: learning_rate), else as a part (norm: max_grad_norm)."""
+    by_form = {_form(candidate): candidate for candidate in known}
+    similar = difflib.get_close_matches(_form(name), by_form, n=1)
+    if similar:
+        return [by_form[similar[0]]]
+    initials = [it for it in by_form.values() if "_" in it and "".join(word[:1] for word in it.split("_")) == name]
+    parts = [it for it in by_form.values() if len(name) > 3 and name in it.split("_")]
+    return (initials or parts)[:1]
 
 
 def did_you_mean(candidates: Sequence[str]) -> tuple[str, ...]:
     """A line of help, or none."""
     return (f"did you mean {' or '.join(candidates)}?",) if candidates else ()
+
+
+def _form(name: str) -> str:
+    return name.lower().replace("_", "")

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emprot_core import registry
@@ -14,10 +14,11 @@ from emprot_core.config.statements import Import
 
 @dataclass
 class Imported:
-    """Modules that a config needs, in their order, and what went wrong."""
+    """Modules that a config needs, in their order, those that could not be imported, and what went wrong."""
 
-    modules: list[str]
-    faults: list[Fault]
+    modules: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
 
 def import_all(plugins: Sequence[str], imports: Sequence[Import]) -> Imported:
@@ -26,7 +27,7 @@ def import_all(plugins: Sequence[str], imports: Sequence[Import]) -> Imported:
         # A console script lacks the current directory, which `python -m` has. Last: it must not shadow a package.
         sys.path.append(os.getcwd())
     registry.load_plugins()
-    result = Imported([], [])
+    result = Imported()
     for module in plugins:
         result.modules += registry.import_plugin(module)
         _note_failure(Import(module, Location(f"--plugin={module}")), result)
@@ -45,7 +46,7 @@ def import_all(plugins: Sequence[str], imports: Sequence[Import]) -> Imported:
 def only_registered(imports: Sequence[Import]) -> Imported:
     """What a text read back from a checkpoint imports: plugins that are registered already, so that it runs no code."""
     known = registry.plugins()
-    result = Imported([], [])
+    result = Imported()
     for statement in imports:
         if statement.module in known:
             result.modules.append(statement.module)
@@ -59,6 +60,7 @@ def only_registered(imports: Sequence[Import]) -> Imported:
 def _note_failure(statement: Import, result: Imported) -> None:
     failed = registry.failures().get(statement.module)
     if failed is not None:
+        result.failed.append(statement.module)
         message = f"import {statement.module} failed: {type(failed).__name__}: {failed}"
         result.faults.append(Fault("import", message, statement.location, tuple(_advice(statement.module, failed))))
 

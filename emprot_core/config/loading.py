@@ -9,9 +9,9 @@ from emprot_core.config.bindings import Bindings, Node
 from emprot_core.config.build import Builder
 from emprot_core.config.check import check
 from emprot_core.config.faults import ConfigError, Fault, Location
+from emprot_core.config.files import Source, read, read_text
 from emprot_core.config.imports import Imported, import_all, only_registered
 from emprot_core.config.names import Names
-from emprot_core.config.read import Source, read, read_text
 
 
 class Config:
@@ -23,7 +23,7 @@ class Config:
         self.files = tuple(files)
         self.bindings = bindings
         self.warnings = tuple(warnings)
-        self._modules = tuple(modules)
+        self.modules = tuple(modules)
         self._names = Names(bindings.entries.values())
         self._builder = Builder(bindings)
 
@@ -59,7 +59,7 @@ class Config:
 
     def text(self) -> str:
         """The config as one flat gin text that can be fed back; without run.directory."""
-        return snapshot.text(self.bindings, self._modules)
+        return snapshot.text(self.bindings, self.modules)
 
     def operative_text(self) -> str:
         """What was built so far: every parameter of every component with its value, defaults included."""
@@ -95,8 +95,9 @@ def load(
     search_paths: Sequence[str] = (),
     allow_unused: bool = False,
     plugins: Sequence[str] = (),
+    overrides: Sequence[str] = (),
 ) -> Config:
-    """The configuration that these gin files and then these bindings give; later statements override earlier ones.
+    """The configuration of these gin files, then these bindings, then these overrides; later statements win.
 
     Args:
         files: names of gin files, looked for in the current directory, the search paths and the shipped configs.
@@ -104,11 +105,12 @@ def load(
         search_paths: more directories to look for gin files in.
         allow_unused: report bindings that nothing uses in `warnings` instead of refusing them.
         plugins: modules to import first.
+        overrides: one binding each, where a word without quotes is a string if its parameter takes one: run.device=cpu.
 
     Raises:
         ConfigError: with every fault of every file; nothing was built or changed.
     """
-    source = read(files, bindings, search_paths)
+    source = read(files, bindings, overrides, search_paths)
     imported = import_all(plugins, source.imports)
     return _checked(files, source, imported, Location(files[0] if files else "--gin_bindings"), allow_unused)
 
@@ -124,11 +126,9 @@ def load_text(text: str, name: str = "config.gin") -> Config:
 
 
 def _checked(files: Sequence[str], source: Source, imported: Imported, where: Location, allow_unused: bool) -> Config:
-    source.faults += imported.faults
-    bindings, faults = check(source, where)
-    warnings = []
+    bindings, faults, warnings = check(source, imported, where)
     if allow_unused:
-        warnings = [replace(fault, severity="warning") for fault in faults if fault.code == "unused"]
+        warnings = [*warnings, *(replace(fault, severity="warning") for fault in faults if fault.code == "unused")]
         faults = [fault for fault in faults if fault.code != "unused"]
     if faults:
         raise ConfigError(faults)

@@ -8,6 +8,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from emprot_core.config.faults import NO_BREAK
 from emprot_core.registry import FACTORY_KINDS, KINDS, Entry, contract_kind
 
 EMPTY = inspect.Parameter.empty
@@ -44,6 +45,11 @@ def parameters(entry: Entry) -> dict[str, Parameter]:
     return found
 
 
+def returned(entry: Entry) -> Any:
+    """The annotation of what a function gives; EMPTY where there is none."""
+    return _hints(entry.target).get("return", EMPTY)
+
+
 def bindable(entry: Entry) -> dict[str, Parameter]:
     """The parameters that a gin file may bind."""
     return {name: parameter for name, parameter in parameters(entry).items() if not parameter.late}
@@ -51,8 +57,8 @@ def bindable(entry: Entry) -> dict[str, Parameter]:
 
 def accepted(entry: Entry) -> str:
     """One line: what may be bound."""
-    known = bindable(entry).values()
-    return ", ".join(f"{p.name} (required)" if p.required else str(p) for p in known) or "no parameter"
+    texts = [f"{p.name} (required)" if p.required else str(p) for p in bindable(entry).values()]
+    return ", ".join(text.replace(" ", NO_BREAK) for text in texts) or "no parameter"
 
 
 def annotation_text(annotation: Any) -> str:

@@ -24,15 +24,15 @@ def reachable(bindings: Bindings) -> list[Binding]:
 def text(bindings: Bindings, modules: Sequence[str]) -> str:
     """One flat gin text that gives the same config: full selectors, macros kept, without run.directory."""
     kept = [binding for binding in reachable(bindings) if str(binding) != "run.directory"]
-    macros = _macros(kept, bindings)
+    macros = needed_macros(kept, bindings)
     lines = [f"import {module}" for module in modules]
-    lines += ["", *(f"{name} = {as_text(bindings.effective['', '', name].value, _full)}" for name in macros)]
+    lines += ["", *(assignment(name, bindings.effective["", "", name].value, full=True) for name in macros)]
     group = None
     for binding in sorted(kept, key=lambda b: _order(b, bindings)):
         if (binding.scope, binding.selector) != group:
             group = binding.scope, binding.selector
             lines.append("")
-        lines.append(_assignment(binding.scope, binding.selector, binding.parameter, binding.value))
+        lines.append(assignment(_name(*binding.key), binding.value, full=True))
     return "\n".join(lines).strip("\n") + "\n"
 
 
@@ -64,21 +64,23 @@ def difference(old: Bindings, new: Bindings) -> list[str]:
     return lines
 
 
-def _full(selector: str) -> str:
-    return selector
-
-
-def _assignment(scope: str, selector: str, parameter: str, value: Any) -> str:
-    line = f"{scope}/{selector}" if scope else selector
-    line += f".{parameter} = {as_text(value, _full)}"
+def assignment(name: str, value: Any, full: bool = False) -> str:
+    """`name = value` as gin text, long lists with an item a line; `full`: references have full selectors."""
+    selector = (lambda name: name) if full else (lambda name: name.removeprefix("emprot."))
+    line = f"{name} = {as_text(value, selector)}"
     if len(line) <= MAX_LINE or not isinstance(value, list | tuple):
         return line
     opening, closing = "[]" if isinstance(value, list) else "()"
-    items = "".join(f"    {as_text(item, _full)},\n" for item in value)
-    return f"{line.partition(' = ')[0]} = {opening}\n{items}{closing}"
+    items = "".join(f"    {as_text(item, selector)},\n" for item in value)
+    return f"{name} = {opening}\n{items}{closing}"
 
 
-def _macros(kept: Iterable[Binding], bindings: Bindings) -> list[str]:
+def is_literal(value: Any) -> bool:
+    """Whether gin can write and read the value; nan it cannot."""
+    return all(leaf is None or (type(leaf) in (bool, int, float, str) and leaf == leaf) for leaf in leaves(value))
+
+
+def needed_macros(kept: Iterable[Binding], bindings: Bindings) -> list[str]:
     """Names of the macros that these bindings need, in the order of their statements."""
     needed: set[str] = set()
     waiting = [binding.value for binding in kept]
@@ -87,6 +89,10 @@ def _macros(kept: Iterable[Binding], bindings: Bindings) -> list[str]:
         needed |= names
         waiting += [bindings.effective["", "", name].value for name in names]
     return [key[2] for key, binding in bindings.effective.items() if binding.is_macro and key[2] in needed]
+
+
+def _name(scope: str, selector: str, parameter: str) -> str:
+    return f"{scope}/{selector}.{parameter}" if scope else f"{selector}.{parameter}"
 
 
 def _order(binding: Binding, bindings: Bindings) -> tuple[int, str, int]:
@@ -98,16 +104,11 @@ def _order(binding: Binding, bindings: Bindings) -> tuple[int, str, int]:
 
 def _operative_block(node: Node, bindings: Bindings) -> Iterator[str]:
     bound = bindings.of(node)
-    scope = "/".join(node.scope)
     for name, parameter in bindable(bindings.entries[node.selector]).items():
         value = bindings.inlined(bound[name].value) if name in bound else parameter.default
-        line = _assignment(scope, node.selector, name, value)
-        yield line if name in bound or _is_literal(value) else f"# {line}"
+        line = assignment(_name("/".join(node.scope), node.selector, name), value, full=True)
+        yield line if name in bound or is_literal(value) else f"# {line}"
     yield ""
-
-
-def _is_literal(value: Any) -> bool:
-    return all(leaf is None or (type(leaf) in (bool, int, float, str) and leaf == leaf) for leaf in leaves(value))
 
 
 def _canonical(node: Node, bindings: Bindings, without: Collection[str] = ()) -> str:

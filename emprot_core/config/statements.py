@@ -2,20 +2,17 @@
 
 import re
 import tokenize
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from gin import config_parser
 
-from emprot_core.config.cut import statements, unclosed
 from emprot_core.config.faults import Fault, Location
-from emprot_core.config.syntax import explain, unclosed_fault
-from emprot_core.config.values import UNREADABLE, Macro, Reference
+from emprot_core.config.syntax import SELECTOR, WORD, cut, explain, unclosed, unclosed_fault
+from emprot_core.config.values import Macro, Reference, Unreadable
 
-_SELECTOR = r"(?:\w+/)*(?:\w+\.)*\w+"
-_KEY = re.compile(rf"\s*({_SELECTOR})\s*=")
-_BLOCK = re.compile(rf"({_SELECTOR})\s*:\s*(#.*)?$")
+_KEY = re.compile(rf"\s*({SELECTOR})\s*=")
+_BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ Statement = Binding | Include | Import
 
 @dataclass
 class Parsed:
-    """What a text holds."""
+    """What a text holds. A value that cannot be read carries its fault itself; the others are in `faults`."""
 
     statements: list[Statement] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -72,7 +69,7 @@ class Parsed:
 def parse(text: str, file: str) -> Parsed:
     """The statements of a gin text. `file` is how locations name it."""
     parsed = Parsed()
-    for first_line, lines in statements(text):
+    for first_line, lines in cut(text):
         block = _BLOCK.match(lines[0])
         if block:
             _parse_block(block[1], first_line, lines, file, parsed)
@@ -106,8 +103,7 @@ def _parse_piece(first_line: int, lines: list[str], file: str, parsed: Parsed, s
     text = "\n".join(lines)
     found = unclosed(text)
     if found:
-        parsed.faults.append(unclosed_fault(found[1], locate(found[0] + 1)))
-        parsed.statements.extend(_unreadable(text, locate(1)))
+        _note_fault(unclosed_fault(found[1], locate(found[0] + 1)), text, locate(1), parsed)
         return
     delegate = _Delegate(lines, locate)
     read = []
@@ -120,10 +116,20 @@ def _parse_piece(first_line: int, lines: list[str], file: str, parsed: Parsed, s
     except (SyntaxError, tokenize.TokenError, ValueError) as error:
         line = error.lineno if isinstance(error, SyntaxError) else None
         cause = error if isinstance(error, SyntaxError) else SyntaxError(str(error.args[0]))
-        parsed.faults.append(explain(cause, locate(line or 1)))
-        if not read:
-            read = list(_unreadable(text, locate(1)))
+        _note_fault(explain(cause, locate(line or 1)), "" if read else text, locate(1), parsed)
     parsed.statements.extend(read)
+
+
+def _note_fault(fault: Fault, text: str, location: Location, parsed: Parsed) -> None:
+    """A binding whose value cannot be read stays a binding, so that it is not called missing as well."""
+    key = _KEY.match(text)
+    if not key:
+        parsed.faults.append(fault)
+        return
+    value = text[key.end() :].split("#")[0].strip()
+    scope, selector, parameter = config_parser.parse_binding_key(key[1])
+    unreadable = Unreadable(value if WORD.fullmatch(value) else "", fault)
+    parsed.statements.append(_binding(scope, selector, parameter, unreadable, location))
 
 
 def _translate(statement: Any, location: Location) -> Statement:
@@ -138,14 +144,6 @@ def _binding(scope: str, selector: str, parameter: str, value: Any, location: Lo
     if parameter:
         return Binding(scope, selector, parameter, value, location)
     return Binding("", "", f"{scope}/{selector}" if scope else selector, value, location)
-
-
-def _unreadable(text: str, location: Location) -> Iterator[Binding]:
-    """The binding whose value cannot be read, so that it is not called missing as well."""
-    key = _KEY.match(text)
-    if key:
-        scope, selector, parameter = config_parser.parse_binding_key(key[1])
-        yield _binding(scope, selector, parameter, UNREADABLE, location)
 
 
 class _Delegate(config_parser.ParserDelegate):

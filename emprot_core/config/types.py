@@ -3,11 +3,11 @@
 import collections.abc
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from emprot_core.config.signature import EMPTY, is_union
-from emprot_core.config.values import UNREADABLE, Reference
+from emprot_core.config.signature import EMPTY, bindable, is_union, returned
+from emprot_core.config.values import Reference, Unreadable
 from emprot_core.registry import FACTORY_KINDS, Entry, contract_kind
 
 _SEQUENCES = (collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
@@ -25,7 +25,7 @@ class Misfit(NamedTuple):
 def misfit(value: Any, annotation: Any, entries: Mapping[str, Entry]) -> Misfit | None:
     """The first part of `value` that does not fit `annotation`; None if all does. `entries`: components by selector."""
     annotation = _bare(annotation)
-    if value is UNREADABLE or annotation in (EMPTY, Any, object):
+    if isinstance(value, Unreadable) or annotation in (EMPTY, Any, object):
         return None
     alternatives = union_members(annotation)
     if len(alternatives) > 1:
@@ -46,6 +46,30 @@ def union_members(annotation: Any) -> Sequence[Any]:
     """The alternatives of an annotation, or it alone."""
     annotation = _bare(annotation)
     return typing.get_args(annotation) if is_union(typing.get_origin(annotation)) else (annotation,)
+
+
+def takes_words(annotation: Any) -> bool:
+    """Whether a parameter is a string or one of some strings, or may be."""
+    members = union_members(annotation)
+    literals = [typing.get_args(member) for member in members if typing.get_origin(member) is typing.Literal]
+    return str in members or any(isinstance(choice, str) for choices in literals for choice in choices)
+
+
+def is_number(annotation: Any) -> bool:
+    """Whether nothing but a number, or None, fits."""
+    return all(member in (int, float, complex, type(None)) for member in union_members(annotation))
+
+
+def takers(reference: Reference, holders: Iterable[Entry], entries: Mapping[str, Entry]) -> Iterator[tuple[str, bool]]:
+    """The parameters of `holders` that a reference can be bound to, and whether as an item of a list."""
+    for holder in holders:
+        for name, parameter in bindable(holder).items():
+            if misfit(object(), parameter.annotation, entries) is None:
+                continue  # takes anything
+            if misfit(reference, parameter.annotation, entries) is None:
+                yield f"{holder.short_selector}.{name}", False
+            elif misfit([reference], parameter.annotation, entries) is None:
+                yield f"{holder.short_selector}.{name}", True
 
 
 def _bare(annotation: Any) -> Any:
@@ -104,7 +128,7 @@ def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str,
     if not reference.call:
         return wanted is type or not isinstance(wanted, type) or getattr(wanted, "_is_protocol", False)
     if not gives_class:  # a function: its annotation may say what it gives
-        given = inspect.signature(entry.target).return_annotation
+        given = returned(entry)
         return not isinstance(given, type) or given is EMPTY or _is_subclass(given, wanted)
     return wanted is not typing.Literal and _is_subclass(entry.target, wanted)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from emprot_core.config.faults import Location
+from emprot_core.config.faults import Fault, Location
 
 REQUIRED = "gin.REQUIRED"
 """The macro that stands for a value somebody else must bind."""
@@ -43,8 +43,17 @@ class Macro:
     __repr__ = __str__
 
 
+@dataclass(frozen=True)
 class Unreadable:
-    """Stands for a value whose text is no gin value: the binding is there, nothing more is known of it."""
+    """Stands for a value that is no gin value: the binding is there, nothing more is known of it.
+
+    Attributes:
+        word: its text, if quotes alone would make it a string.
+        fault: what is wrong with it, if that was not reported yet.
+    """
+
+    word: str = ""
+    fault: Fault | None = None
 
     def __repr__(self) -> str:
         return "<not a gin value>"
