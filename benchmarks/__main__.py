@@ -1,4 +1,4 @@
-"""python -m benchmarks --suite step --device cpu|cuda [--output results.json]"""
+"""python -m benchmarks --suite loss|step|tokenizers --device cpu|cuda [--output results.json]"""
 
 import argparse
 import json
@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import step
+from benchmarks import loss, step, tokenizers
 
-SUITES = {"step": step.run}
+SUITES = {"loss": loss.run, "step": step.run, "tokenizers": tokenizers.run}
 
 
 def main() -> None:
@@ -39,7 +39,9 @@ def print_record(record: dict[str, Any]) -> None:
     print(f"{record['name']}: {record['num_parameters']:,} parameters, peak memory +{record['peak_memory_mb']:.0f} MB")
     for name, times in record["times"].items():
         spread = f"{times['p10_ms']:.2f} to {times['p90_ms']:.2f}"
-        print(f"  {name:<18}{times['median_ms']:>10.2f} ms   ({spread})")
+        print(f"  {name:<24}{times['median_ms']:>10.2f} ms   ({spread})")
+    for name, ratio in record.get("ratios", {}).items():
+        print(f"  {name:<60}{ratio:>8.2f} x")
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 A plugin need not inherit from these; it is enough that it has the methods. Shapes use the legend of `batch`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -59,7 +60,6 @@ class Model(Protocol):
         state: Tensor | None = None,  # (B, N, D)
     ) -> Outputs:
         """cluster_logits (B, F, N, C), context (B, N, D) and, where state was given, new_state (B, N, D)."""
-        ...
 
 
 @runtime_checkable
@@ -75,11 +75,9 @@ class FactoredModel(Model, Protocol):
         state: Tensor | None = None,
     ) -> Outputs:
         """features (B, F, N, D), context (B, N, D) and, where state was given, new_state (B, N, D)."""
-        ...
 
     def classifier(self) -> tuple[Tensor, Tensor | None]:
         """Weight (C, D) and bias (C,), (F, C) or None."""
-        ...
 
 
 class Mixing(Protocol):
@@ -87,7 +85,6 @@ class Mixing(Protocol):
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: "Attention") -> nn.Module:
         """A module: (B, T, N, D), mask (B, T, N) bool, state (B, N, D) or None -> context (B, N, D)."""
-        ...
 
 
 class Attention(Protocol):
@@ -140,11 +137,12 @@ class StepLoader(Protocol):
 
     def num_steps(self, grad_accum_steps: int) -> int:
         """Optimizer steps of one epoch."""
-        ...
 
-    def steps(self, epoch: int, first_step: int, grad_accum_steps: int) -> Iterator[list[Batch]]:
-        """The micro-batches of each optimizer step of this rank, from `first_step` on."""
-        ...
+    def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each optimizer step of this rank, from `first_step` on.
+
+        It is a fraction where the steps before were of another size: the number of ranks changed within the epoch.
+        """
 
     def __iter__(self) -> Iterator[Batch]: ...
 
@@ -161,11 +159,9 @@ class Data(Protocol):
 
     def all_windows(self, split: Split) -> Iterable[Batch]:
         """Every window of a split once, on every rank the same: what a baseline is fitted on."""
-        ...
 
     def class_counts(self) -> Tensor:
         """(C,) long: how often each class is seen in the target frames of the training split."""
-        ...
 
 
 @runtime_checkable
@@ -174,7 +170,6 @@ class UsesClassCounts(Protocol):
 
     def use_class_counts(self, counts: Tensor) -> None:
         """counts: (C,) long."""
-        ...
 
 
 class DataSplit(Protocol):
@@ -185,7 +180,6 @@ class DataSplit(Protocol):
 
         `index` is the store's index, or part of it; `trajectory` numbers its rows.
         """
-        ...
 
 
 class Prediction(NamedTuple):
@@ -204,11 +198,13 @@ class Baseline(Protocol):
 
     def predict(self, batch: Batch) -> Prediction:
         """Values at positions outside the target mask mean nothing."""
-        ...
 
 
 class Structure(NamedTuple):
-    """Backbone of one trajectory. Segments are runs of residues without a chain break."""
+    """Backbone of one trajectory, or of a chunk of its frames. Segments are runs of residues without a chain break.
+
+    A reader of cluster IDs gives no coordinates, an array of shape (frames, residues, 0, 3).
+    """
 
     coordinates: np.ndarray  # (frames, residues, 4, 3) float32, Angstrom, atoms N CA C O; NaN where unknown
     segments: np.ndarray  # (residues,) int, the same number within an unbroken stretch of chain
@@ -216,35 +212,37 @@ class Structure(NamedTuple):
     group: str = ""  # the protein (UniProt accession or the like), "" where unknown
     time_step_ns: float = float("nan")  # between frames, NaN where unknown
     source: Mapping[str, str] | None = None  # where it comes from: package, version, licence, ...
+    cluster_ids: np.ndarray | None = None  # (frames, residues) int, MISSING_ID where unknown; None: not encoded yet
+    notes: tuple[str, ...] = ()  # what the user should know of the trajectory; Prepare reports them
 
 
 class Tokenizer(Protocol):
-    """Turns backbone coordinates into cluster IDs."""
+    """Turns backbone coordinates into cluster IDs. Prepare hands it to worker processes: it must pickle."""
 
     name: str
     num_clusters: int
 
-    def fit(self, structures: Sequence[Structure]) -> None:
-        """Learn from training frames; does nothing for a vocabulary that is fixed."""
-        ...
+    def fit(self, structures: Iterable[Structure]) -> None:
+        """Learn from training frames, chunk by chunk; does nothing for a vocabulary that is fixed."""
 
     def encode(self, structure: Structure) -> np.ndarray:
         """(frames, residues) int, MISSING_ID at termini, at chain breaks and where coordinates are unknown."""
-        ...
 
     def description(self) -> Mapping[str, Any]:
         """What the vocabulary in store.json says of it: JSON values, enough to encode again."""
-        ...
 
     def arrays(self) -> Mapping[str, np.ndarray]:
         """What was learnt, kept in the store as <name>.npy; empty for a vocabulary that is fixed."""
-        ...
 
 
 class Reader(Protocol):
-    """Reads the backbone of one trajectory file."""
+    """Reads the backbone, or the cluster IDs, of one trajectory. Prepare hands it to workers: it must pickle."""
 
-    def read(self, path: Path) -> Structure: ...
+    def read(self, path: Path) -> Structure | Iterable[Structure]:
+        """All frames at once, or chunks of frames in the order of time, so that memory does not grow with them.
+
+        Every chunk has the same residues. A ValueError says what is wrong with the file.
+        """
 
 
 class Job(Protocol):
@@ -252,4 +250,3 @@ class Job(Protocol):
 
     def run(self, context: Any) -> int | None:
         """Do it, told of the run by a jobs.context.RunContext; gives the exit status, None for 0."""
-        ...

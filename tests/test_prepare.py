@@ -1,7 +1,9 @@
 """Prepare: the shipped stores come out again bit for bit, and a run that fails leaves nothing."""
 
+import hashlib
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from emprot_core import registry
 from emprot_core.cli import main
 from emprot_core.contracts import Structure, Tokenizer
 from emprot_core.data.store import StoreError, TrajectoryStore
+from emprot_core.jobs.context import RunRefused
 from emprot_core.jobs.prepare import Prepare
+from emprot_core.jobs.trajectory_files import find_trajectories
 
 VOCABULARIES = ("protein_blocks", "threedi", "kmeans_environment")
 
@@ -41,7 +45,7 @@ class FrameParity:
     def __init__(self) -> None:
         self.fitted_on: list[tuple[int, ...]] = []
 
-    def fit(self, structures: Sequence[Structure]) -> None:
+    def fit(self, structures: Iterable[Structure]) -> None:
         self.fitted_on = [structure.coordinates.shape[:2] for structure in structures]
 
     def encode(self, structure: Structure) -> np.ndarray:
@@ -194,11 +198,15 @@ def test_a_name_that_matches_nothing_is_refused(files: Path, options: dict[str, 
 
 
 @pytest.mark.parametrize(("content", "message"), [("", "r1.txt is empty"), ("3 12", "r1.txt: more than 9 residues")])
-def test_a_trajectory_that_fails_is_named_and_leaves_nothing(files: Path, content: str, message: str) -> None:
+def test_a_trajectory_that_fails_is_named_and_leaves_no_store_and_nothing_half_written(
+    files: Path, content: str, message: str
+) -> None:
     (files / "holo" / "r1.txt").write_text(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"{message}.*; Prepare\.on_error = 'skip' leaves such trajectories out"):
         run(prepare(files))
-    assert [path.name for path in files.parent.iterdir()] == ["md"]
+    assert [path.name for path in (files.parent / "out").iterdir()] == [".parts"]
+    left = sorted(path.name.partition(".")[2] for path in (files.parent / "out" / ".parts").iterdir())
+    assert left == ["json", "json", "parity.ids", "parity.ids"]  # of the two that are finished
 
 
 def test_a_reader_that_gives_another_shape_is_refused(files: Path) -> None:
@@ -231,3 +239,259 @@ def test_a_fraction_outside_its_range_is_refused(files: Path, fraction: float) -
 def test_two_tokenizers_of_one_name_are_refused(files: Path) -> None:
     with pytest.raises(ValueError, match=r"\['parity', 'parity'\], expected one or more of different names"):
         prepare(files, FrameParity(), FrameParity())
+
+
+def test_a_trajectory_that_fails_can_be_skipped_and_is_reported(files: Path) -> None:
+    (files / "holo" / "r1.txt").write_text("")
+    run(prepare(files, on_error="skip"))
+    assert TrajectoryStore(files.parent / "out" / "parity").index["name"].tolist() == ["apo/r1", "apo/r2"]
+    assert list(report(files)["skipped"]) == ["holo/r1"]
+    assert "r1.txt is empty" in report(files)["skipped"]["holo/r1"]
+
+
+def test_a_trajectory_that_cannot_be_learnt_from_is_skipped_too(files: Path) -> None:
+    (files / "holo" / "r1.txt").write_text("")
+    tokenizer = FrameParity()
+    run(prepare(files, tokenizer, on_error="skip", fit_on=["*"], fit_fraction=1.0))
+    assert tokenizer.fitted_on == [(10, 3), (4, 3)]
+    assert TrajectoryStore(files.parent / "out" / "parity").index["name"].tolist() == ["apo/r1", "apo/r2"]
+
+
+def test_nothing_but_bad_trajectories_is_refused(files: Path) -> None:
+    for path in files.rglob("*.txt"):
+        path.write_text("")
+    with pytest.raises(ValueError, match=r"none of 3 trajectories could be used: .*is empty"):
+        run(prepare(files, on_error="skip"))
+
+
+class Shown(FrameParity):
+    """Remembers what it encoded."""
+
+    def __init__(self, encoded: list[int]) -> None:
+        super().__init__()
+        self.encoded = encoded
+
+    def encode(self, structure: Structure) -> np.ndarray:
+        self.encoded.append(len(structure.coordinates))
+        return super().encode(structure)
+
+
+def test_a_finished_trajectory_is_not_encoded_again_unless_its_file_changed(files: Path) -> None:
+    encoded: list[int] = []
+    (files / "holo" / "r1.txt").write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        run(prepare(files, Shown(encoded)))
+    assert encoded == [10, 4]
+    (files / "holo" / "r1.txt").write_text("5 2")
+    (files / "apo" / "r2.txt").write_text("14 3")
+    half_written = files.parent / "out" / ".parts" / "0123.parity.ids"
+    half_written.write_bytes(b"killed")
+    run(prepare(files, Shown(encoded)))
+    assert encoded == [10, 4, 14, 5]
+    assert TrajectoryStore(files.parent / "out" / "parity").index["num_frames"].tolist() == [10, 14, 5]
+    assert not half_written.parent.exists()
+
+
+WORKER_MODULE = """
+import os, signal, time
+from pathlib import Path
+import numpy as np
+from emprot_core.contracts import Structure
+
+class Fragile:
+    def read(self, path):
+        text = Path(path).read_text()
+        with Path(path).with_name("read.log").open("a") as log:
+            log.write(Path(path).stem)
+        if text == "kill":
+            time.sleep(3)
+            os.kill(os.getpid(), signal.SIGKILL)
+        ids = np.full((3, 4), int(text))
+        return Structure(np.zeros((3, 4, 0, 3), np.float32), np.zeros(4, int), cluster_ids=ids)
+"""
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_store_and_one_that_is_killed_costs_only_its_own_trajectory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fragile_reader.py").write_text(WORKER_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    import fragile_reader  # type: ignore[import-not-found]
+
+    for name, text in (("a", "0"), ("b", "1"), ("c", "kill"), ("d", "2")):
+        (tmp_path / f"{name}.txt").write_text(text)
+
+    def job(output: str, num_workers: int) -> Prepare:
+        tokenizer = registry.get("tokenizer", "precomputed")(num_clusters=3)
+        source, target = str(tmp_path / "*.txt"), str(tmp_path / output)
+        return Prepare(source, fragile_reader.Fragile(), [tokenizer], target, num_workers=num_workers)
+
+    with pytest.raises(ValueError, match=r"a worker process ended .* what is finished is kept"):
+        run(job("parallel", 2))
+    kept = list((tmp_path / "parallel" / ".parts").glob("*.json"))
+    (tmp_path / "c.txt").write_text("1")
+    (tmp_path / "read.log").write_text("")
+    run(job("parallel", 2))
+    assert kept
+    assert len((tmp_path / "read.log").read_text()) == 4 - len(kept)
+    run(job("serial", 1))
+    stores = [TrajectoryStore(tmp_path / name / "precomputed") for name in ("parallel", "serial")]
+    assert stores[0].digest == stores[1].digest
+
+
+def report(files: Path) -> dict[str, Any]:
+    return json.loads((files.parent / "out" / "parity.report.json").read_text())
+
+
+def test_the_report_holds_the_figures_of_the_store(files: Path) -> None:
+    run(prepare(files))
+    got = report(files)
+    assert (got["num_trajectories"], got["num_frames"], got["num_tokens"]) == (3, 19, 10 * 3 + 4 * 3 + 5 * 2)
+    assert (got["ids_used"], got["num_clusters"], got["residues"]) == (2, 2, [2, 3])
+    assert (got["persistence_accuracy"], got["change_rate"]) == (0.0, 1.0)
+    assert got["entropy_bits"] == pytest.approx(1.0, abs=0.01)
+    assert got["frames_per_s"] > 0
+    ids = TrajectoryStore(files.parent / "out" / "parity").ids(1)
+    assert got["sha256"]["apo/r2"] == hashlib.sha256(np.ascontiguousarray(ids)).hexdigest()
+    assert any("mostly noise" in warning for warning in got["warnings"])
+
+
+def test_duplicates_are_named(files: Path) -> None:
+    (files / "apo" / "r2.txt").write_text("10 3")
+    run(prepare(files))
+    assert "apo/r1, apo/r2 have the same IDs: duplicates?" in report(files)["warnings"]
+
+
+def test_a_residue_that_never_has_an_id_is_named_where_the_ids_are_the_users(tmp_path: Path) -> None:
+    ids = np.zeros((5, 6), np.int16)
+    ids[:, 2] = ids[:3, 4] = -1
+    np.save(tmp_path / "a.npy", ids)
+    found = prepared_ids(tmp_path)["warnings"]
+    assert "a: 1 of 6 residues have no ID in any frame: 2" in found
+
+
+def prepared_ids(folder: Path, **options: Any) -> dict[str, Any]:
+    """The report on the store of the NPY files in a folder."""
+    reader, tokenizer = registry.get("reader", "ids_npy"), registry.get("tokenizer", "precomputed")
+    run(Prepare(str(folder / "*.npy"), reader(), [tokenizer(num_clusters=50)], str(folder / "out"), **options))
+    return json.loads((folder / "out" / "precomputed.report.json").read_text())
+
+
+def test_an_id_beyond_the_vocabulary_is_named_with_file_frame_and_residue(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[0, 1], [2, 50]]))
+    with pytest.raises(ValueError, match=r"a\.npy, frame 1, residue 1 has the ID 50, expected -1 \(missing\) to 49"):
+        prepared_ids(tmp_path)
+
+
+def walk(num_frames: int, persistence: float) -> np.ndarray:
+    """(frames, 40) IDs that stay with this probability."""
+    random = np.random.default_rng(0)
+    ids = random.integers(0, 50, (num_frames, 40))
+    for frame in range(1, num_frames):
+        stay = random.random(40) < persistence
+        ids[frame, stay] = ids[frame - 1, stay]
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (np.arange(250), ""),
+        (np.array(sorted(map(str, range(250)))).astype(int), "wrong time order"),
+        (np.array(sorted(map(str, range(1, 251)))).astype(int) - 1, "wrong time order"),
+        (np.random.default_rng(0).permutation(250), "no order in time"),
+    ],
+)
+def test_frames_in_another_order_than_that_of_time_are_noticed(tmp_path: Path, order: np.ndarray, message: str) -> None:
+    np.save(tmp_path / "a.npy", walk(250, 0.7)[order])
+    found = [warning for warning in prepared_ids(tmp_path)["warnings"] if "order" in warning]
+    assert len(found) == bool(message)
+    assert all(message in warning for warning in found)
+
+
+def test_coordinates_are_needed_by_tokenizers_that_read_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5, 6), int))
+    reader, tokenizer = registry.get("reader", "ids_npy"), registry.get("tokenizer", "protein_blocks")
+    job = Prepare(str(tmp_path / "*.npy"), reader(), [tokenizer()], str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"a\.npy holds cluster IDs and no coordinates, which protein_blocks needs"):
+        run(job)
+
+
+class NamedReader(LengthReader):
+    """As LengthReader, with one sequence for all; the group is the folder."""
+
+    def read(self, path: Path) -> Structure:
+        structure = super().read(path)
+        count = structure.coordinates.shape[1]
+        residues = np.array([(number, "ALA") for number in range(count)], [("number", np.int32), ("name", "U4")])
+        return structure._replace(residues=residues, group=path.parent.name)
+
+
+def test_the_same_protein_under_two_names_is_noticed_and_can_be_joined(files: Path) -> None:
+    (files / "holo" / "r1.txt").write_text("5 3")
+    for group_by, output in (("group", "out"), ("sequence", "joined")):
+        source, target = str(files / "**" / "*.txt"), str(files.parent / output)
+        run(Prepare(source, NamedReader(), [FrameParity()], target, group_by=group_by))  # type: ignore[arg-type]
+    warning = "the groups apo, holo have one sequence of residues: a split by group may put the same protein on both"
+    assert any(text.startswith(warning) for text in report(files)["warnings"])
+    joined = TrajectoryStore(files.parent / "joined" / "parity")
+    assert joined.index["group"].tolist() == ["apo", "apo", "apo"]
+
+
+def test_a_reader_whose_library_is_missing_refuses_the_run(files: Path) -> None:
+    class Bare(LengthReader):
+        def read(self, path: Path) -> Structure:
+            raise ModuleNotFoundError("readers.bare needs bare; pip install 'emprot[bare]'")
+
+    job = Prepare(str(files / "**" / "*.txt"), LengthReader(), [FrameParity()], str(files.parent / "out"))
+    job._key_of_components = lambda: ""  # type: ignore[method-assign]  # a local class does not pickle
+    job.reader = Bare()
+    with pytest.raises(RunRefused, match=r"emprot\[bare\]"):
+        run(job)
+
+
+def test_trajectories_of_one_file_name_are_named_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "traj.xtc").write_text("")
+    assert list(find_trajectories([str(tmp_path / "**" / "*.xtc")], LengthReader())) == ["a", "b/c"]
+
+
+def test_a_compacted_store_gives_back_the_ids_of_the_user(tmp_path: Path) -> None:
+    ids = np.array([[49, 7, -1], [7, 7, 30], [30, 49, -1]])
+    np.save(tmp_path / "a.npy", ids)
+    assert prepared_ids(tmp_path, compact=True)["num_clusters"] == 3
+    store = TrajectoryStore(tmp_path / "out" / "precomputed", verify=True)
+    assert store.ids(0).tolist() == [[2, 0, -1], [0, 0, 1], [1, 2, -1]]
+    assert store.array("class_ids").tolist() == [7, 30, 49]
+    assert store.vocabulary.tokenizer["compacted_from"] == 50
+    np.testing.assert_array_equal(store.original_ids(store.ids(0)), ids)
+    whole = TrajectoryStore("sample:threedi")
+    np.testing.assert_array_equal(whole.original_ids(whole.ids(0)), whole.ids(0))
+
+
+def test_a_split_is_kept_in_the_store_and_is_the_same_for_every_run(files: Path) -> None:
+    split = registry.get("split", "ByTime")(train=0.5, validation=0.2, test=0.3)
+    run(prepare(files, split=split))
+    store = TrajectoryStore(files.parent / "out" / "parity")
+    stored = registry.get("split", "Stored")(str(store.directory))
+    wanted = split.spans(store.index)
+    for name, spans in stored.spans(store.index).items():
+        np.testing.assert_array_equal(spans, wanted[name])
+    part = stored.spans(store.index[[2, 0]])["train"]
+    assert sorted(part.tolist()) == [(0, 0, 3), (1, 0, 5)]
+    index = store.index.copy()
+    index["name"][1] = "other"
+    with pytest.raises(ValueError, match="the stored split has no trajectory 'other'"):
+        stored.spans(index)
+    with pytest.raises(StoreError, match="keeps no array 'split_train'"):
+        registry.get("split", "Stored")("sample:threedi")
+
+
+def test_a_protein_on_both_sides_of_the_split_is_named(files: Path) -> None:
+    (files / "holo" / "r1.txt").write_text("5 3")
+    split = registry.get("split", "ByGroup")(train=["apo"], test=["holo"], validation=0.0)
+    source, target = str(files / "**" / "*.txt"), str(files.parent / "out")
+    run(Prepare(source, NamedReader(), [FrameParity()], target, split=split))
+    assert any("holo/r1 is held out, but its protein is in training" in text for text in report(files)["warnings"])

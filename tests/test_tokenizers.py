@@ -1,17 +1,22 @@
 """Tokenizers: known answers, invariances, and -1 wherever an ID would be made up."""
 
+import json
+import pickle
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from emprot_plugins.readers.backbone_npz import BackboneNpz
-from emprot_plugins.tokenizers import geometry
+from emprot_plugins.tokenizers import geometry, kmeans
+from emprot_plugins.tokenizers.dssp import CLASS_LETTERS, Dssp
 from emprot_plugins.tokenizers.geometry import dihedral, ideal_beta_carbons, phi_psi, unbroken_stretches
-from emprot_plugins.tokenizers.kmeans import fit_centroids, nearest_centroids
+from emprot_plugins.tokenizers.kmeans import fit_centroids, nearest_centroids, sample_points
 from emprot_plugins.tokenizers.kmeans_environment import KMeansEnvironment
 from emprot_plugins.tokenizers.protein_blocks import BLOCK_LETTERS, REFERENCE_ANGLES, ProteinBlocks
+from emprot_plugins.tokenizers.rama_bins import RamaBins
 from emprot_plugins.tokenizers.threedi import ThreeDi
 
 from emprot_core.contracts import Structure, Tokenizer
@@ -31,12 +36,17 @@ def receptor() -> Structure:
     return structure._replace(coordinates=structure.coordinates[::100])
 
 
-@pytest.fixture(params=["protein_blocks", "threedi", "kmeans_environment"])
+@pytest.fixture(params=["protein_blocks", "threedi", "kmeans_environment", "rama_bins", "dssp"])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     """Each tokenizer in turn."""
     if request.param == "threedi":
         pytest.importorskip("mini3di")
         return ThreeDi()
+    if request.param == "dssp":
+        pytest.importorskip("mdtraj")
+        return Dssp()
+    if request.param == "rama_bins":
+        return RamaBins(6)
     if request.param == "protein_blocks":
         return ProteinBlocks()
     return KMeansEnvironment(centroids="sample:kmeans_environment")
@@ -119,12 +129,14 @@ def test_ids_do_not_depend_on_where_the_protein_is_and_how_it_is_turned(
 
 
 def test_a_mirrored_protein_has_other_ids(receptor: Structure, tokenizer: Tokenizer) -> None:
+    if tokenizer.name == "dssp":
+        pytest.skip("hydrogen bonds are the same in a mirror")
     mirrored = receptor._replace(coordinates=receptor.coordinates * np.float32([-1, 1, 1]))
     assert (tokenizer.encode(mirrored) != tokenizer.encode(receptor)).mean() > 0.3
 
 
 def test_chain_ends_and_breaks_have_no_id(receptor: Structure, tokenizer: Tokenizer) -> None:
-    missing = {"protein_blocks": 2, "threedi": 1, "kmeans_environment": 2}[tokenizer.name]
+    missing = {"protein_blocks": 2, "threedi": 1, "kmeans_environment": 2, "rama_bins": 1, "dssp": 1}[tokenizer.name]
     expected = np.zeros(302, dtype=bool)
     for start, stop in ((0, 212), (212, 302)):
         expected[start : start + missing] = expected[stop - missing : stop] = True
@@ -149,7 +161,7 @@ def test_unknown_coordinates_give_no_id_and_spare_other_frames(receptor: Structu
     coordinates = receptor.coordinates.copy()
     coordinates[1, 100] = np.nan
     whole, ids = tokenizer.encode(receptor), tokenizer.encode(receptor._replace(coordinates=coordinates))
-    window = 1 if tokenizer.name == "threedi" else 2
+    window = 1 if tokenizer.name in ("threedi", "rama_bins") else 2
     assert (ids[1, 100 - window : 101 + window] == -1).all()
     np.testing.assert_array_equal(ids[[0, 2]], whole[[0, 2]])
     assert ids.max() < tokenizer.num_clusters
@@ -240,6 +252,112 @@ def test_k_means_finds_clusters_that_lie_apart() -> None:
     centroids = fit_centroids(points, 9, seed=0)
     assert sorted(np.round(centroids).tolist()) == sorted(centres.tolist())
     assert np.bincount(nearest_centroids(points, centroids)).tolist() == [30] * 9
+
+
+@pytest.mark.parametrize("num_clusters", [1, 7, 1024, 2500])
+def test_the_nearest_centroid_is_that_of_the_obvious_search(num_clusters: int) -> None:
+    random = np.random.default_rng(0)
+    points, centroids = random.normal(size=(700, 5)), random.normal(size=(num_clusters, 5))
+    centroids[num_clusters // 2] = centroids[0]  # of two equally near, the first
+    distances = ((points[:, None] - centroids) ** 2).sum(axis=-1)
+    assert nearest_centroids(points, centroids).tolist() == distances.argmin(axis=1).tolist()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_nearest_centroid_is_the_same_on_cuda() -> None:
+    random = np.random.default_rng(0)
+    points, centroids = random.normal(size=(3000, 26)), random.normal(size=(5000, 26))
+    np.testing.assert_array_equal(
+        nearest_centroids(points, centroids, "cuda"), nearest_centroids(points, centroids, "cpu")
+    )
+
+
+def test_a_sample_holds_every_point_evenly_whatever_the_batches() -> None:
+    points = np.arange(1000.0)[:, None]
+    np.testing.assert_array_equal(sample_points([points[:300], points[300:]], 1000, seed=0), points)
+    drawn = [sample_points(np.array_split(points, parts), 200, seed) for seed in range(40) for parts in (1, 7, 400)]
+    assert all(len(np.unique(sample)) == 200 for sample in drawn)
+    counts = np.bincount(np.concatenate(drawn).astype(int).ravel(), minlength=1000)
+    assert counts.sum() == 40 * 3 * 200
+    # Each point is drawn with a chance of .2: a fifth of 120 samples, within the noise of a mean of 100 points.
+    np.testing.assert_allclose(counts.reshape(10, 100).mean(axis=1), 24, atol=2.5)
+
+
+def test_mini_batches_come_as_near_as_all_points_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    centres = random.uniform(-20, 20, size=(5, 3))
+    points = (centres[:, None] + random.normal(size=(5, 100, 3))).reshape(-1, 3)
+    errors = []
+    for product in (1 << 28, 0):
+        monkeypatch.setattr(kmeans, "LLOYD_PRODUCT", product)
+        monkeypatch.setattr(kmeans, "BATCH_POINTS", 128)
+        centroids = fit_centroids(points, 20, seed=0)
+        errors.append(((points - centroids[nearest_centroids(points, centroids)]) ** 2).sum(axis=1).mean())
+    assert errors[1] < 1.35 * errors[0]
+    with pytest.raises(ValueError, match="got 6 points, 2 of them different, expected at least 3"):
+        fit_centroids(np.array([[0.0], [1.0]] * 3), 3, seed=0)
+
+
+def test_rama_bins_are_the_cells_of_a_grid_on_phi_and_psi() -> None:
+    phi, psi = [0.0, -180.0, 179.9, -60.0, 0.0], [0.0, -179.9, 179.9, -45.0, 0.0]
+    chain = chain_with_torsions(phi, psi)
+    ids = RamaBins(6).encode(Structure(chain[None], np.zeros(5, int)))
+    classes = RamaBins(6).description()["classes"]
+    assert len(classes) == RamaBins(6).num_clusters == 36
+    assert ids[0, [0, 4]].tolist() == [-1, -1]
+    assert [classes[i] for i in ids[0, 2:4]] == ["phi 120:180 psi 120:180", "phi -60:0 psi -60:0"]
+    assert classes[ids[0, 1]].endswith("psi -180:-120")
+    with pytest.raises(ValueError, match="expected at least 1 bin"):
+        RamaBins(0)
+
+
+@pytest.mark.parametrize(("k", "accuracy"), [(6, 0.554), (12, 0.404)])
+def test_rama_bins_persist_as_known(k: int, accuracy: float) -> None:
+    structure = sample("prolif_5ht1b")
+    ids = RamaBins(k).encode(structure._replace(coordinates=structure.coordinates[199:]))[:, 1:-1]
+    assert (ids[1:] == ids[:-1]).mean() == pytest.approx(accuracy, abs=0.01)
+
+
+def test_dssp_equals_what_mdtraj_gives_for_a_chain_and_finds_the_helices_of_a_receptor(receptor: Structure) -> None:
+    mdtraj = pytest.importorskip("mdtraj")
+    part = receptor._replace(coordinates=receptor.coordinates[:, :212], segments=receptor.segments[:212])
+    assert part.residues is not None
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    for name in part.residues["name"][:212].tolist():
+        residue = topology.add_residue(name, chain)
+        for atom in ("N", "CA", "C", "O"):
+            topology.add_atom(atom, mdtraj.element.get_by_symbol(atom[0]), residue)
+    positions = part.coordinates.reshape(3, -1, 3) / np.float32(10)
+    letters = mdtraj.compute_dssp(mdtraj.Trajectory(positions, topology), simplified=False)
+    ids = Dssp().encode(part)
+    assert ["".join(CLASS_LETTERS[i] for i in frame[1:-1]) for frame in ids] == ["".join(f[1:-1]) for f in letters]
+    assert (ids == CLASS_LETTERS.index("H")).mean() > 0.6
+
+
+def test_dssp_persists_as_known() -> None:
+    pytest.importorskip("mdtraj")
+    structure = sample("prolif_5ht1b")
+    ids = Dssp().encode(structure._replace(coordinates=structure.coordinates[199:]))
+    ids = ids[:, (ids >= 0).all(axis=0)]
+    assert (ids[1:] == ids[:-1]).mean() == pytest.approx(0.908, abs=0.005)
+
+
+def test_dssp_without_mdtraj_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mdtraj", None)
+    with pytest.raises(ModuleNotFoundError, match=r"emprot\[dssp\]"):
+        Dssp()
+
+
+def test_every_tokenizer_states_its_classes_and_pickles(receptor: Structure, tokenizer: Tokenizer) -> None:
+    description = tokenizer.description()
+    assert description["name"] == tokenizer.name
+    assert "classes" in description or tokenizer.arrays()
+    assert len(description.get("classes", range(tokenizer.num_clusters))) == tokenizer.num_clusters
+    json.dumps(description)
+    again = pickle.loads(pickle.dumps(tokenizer))
+    np.testing.assert_array_equal(again.encode(receptor), tokenizer.encode(receptor))
 
 
 def test_k_means_with_too_few_different_points_is_refused() -> None:

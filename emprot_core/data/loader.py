@@ -1,6 +1,7 @@
 """The batches of a split: shuffled optimizer steps that can start anywhere, or every window once in order."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -60,15 +61,17 @@ class WindowLoader:
         """Optimizer steps of one epoch."""
         return -(-self.num_windows // self._windows_per_step(grad_accum_steps))
 
-    def steps(self, epoch: int, first_step: int, grad_accum_steps: int) -> Iterator[list[Batch]]:
+    def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
         """The micro-batches of each optimizer step of this rank, from `first_step` on; as many on every rank.
+
+        A fraction of a step is behind where the steps before were of another size, from another number of ranks.
 
         Raises:
             StoreError: an ID is out of range, or (in one process) all windows of a step lack a valid target.
         """
         order = EpochOrder(self.num_windows, self.seed, epoch)
         per_step = self._windows_per_step(grad_accum_steps)
-        for start in range(first_step * per_step, self.num_windows, _STEPS_AT_ONCE * per_step):
+        for start in range(int(first_step * per_step), self.num_windows, _STEPS_AT_ONCE * per_step):
             window_ids = order(np.arange(start, min(start + _STEPS_AT_ONCE * per_step, self.num_windows)))
             for first in range(0, len(window_ids), per_step):
                 yield self._micro_batches(window_ids[first : first + per_step])

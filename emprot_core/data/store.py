@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.data.store_format import (
+    CLASS_IDS,
     INDEX_FIELDS,
     SAMPLE_PREFIX,
     SAMPLE_ROOT,
@@ -17,10 +18,21 @@ from emprot_core.data.store_format import (
     read_meta,
     sha256,
     shard_name,
+    split_array,
 )
 from emprot_core.data.store_writer import StoreWriter
 
-__all__ = ["INDEX_FIELDS", "SAMPLE_PREFIX", "SAMPLE_ROOT", "StoreError", "StoreWriter", "TrajectoryStore", "find_store"]
+__all__ = [
+    "CLASS_IDS",
+    "INDEX_FIELDS",
+    "SAMPLE_PREFIX",
+    "SAMPLE_ROOT",
+    "StoreError",
+    "StoreWriter",
+    "TrajectoryStore",
+    "find_store",
+    "split_array",
+]
 
 
 class TrajectoryStore:
@@ -67,6 +79,15 @@ class TrajectoryStore:
         frames, residues = int(self._num_frames[trajectory]), int(self._num_residues[trajectory])
         start = int(self._offset[trajectory])
         return self._shard(int(self._shard_of[trajectory]))[start : start + frames * residues].reshape(frames, residues)
+
+    def original_ids(self, ids: np.ndarray) -> np.ndarray:
+        """IDs of any shape as the tokenizer, or the user, numbered them: other than the store's where it was compacted.
+
+        -1 stays -1.
+        """
+        if not (self.directory / f"{CLASS_IDS}.npy").is_file():
+            return ids
+        return np.where(ids < 0, ids, self.array(CLASS_IDS)[ids])
 
     def check_ids(self, trajectory: int) -> None:
         """Raise StoreError if an ID of the trajectory lies outside [-1, num_clusters)."""

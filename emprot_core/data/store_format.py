@@ -19,6 +19,8 @@ from emprot_core.contracts import Vocabulary
 FORMAT = "emprot-store"
 VERSION = 1
 INDEX_FIELDS = ("name", "group", "shard", "offset", "num_frames", "num_residues", "time_step_ns")
+CLASS_IDS = "class_ids"
+"""The array of a store whose classes were renumbered: (num_clusters,) the ID that each class had before."""
 SAMPLE_PREFIX = "sample:"
 SAMPLE_ROOT = Path(__file__).parent / "sample"
 """The embedded sample: one store a vocabulary, and `coordinates`, the backbones they were made from."""
@@ -30,6 +32,11 @@ class StoreError(ValueError):
 
 def shard_name(shard: int) -> str:
     return f"ids-{shard:05d}.npy"
+
+
+def split_array(split: str) -> str:
+    """Name of the array that keeps the spans of a split (data.windows.SPAN_DTYPE)."""
+    return f"split_{split}"
 
 
 def sha256(path: Path) -> str:
@@ -88,14 +95,14 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
     return {"vocabulary": vocabulary, "sources": sources, "files": files}
 
 
-def check_ids(ids: np.ndarray, num_clusters: int, where: str, remedy: str) -> None:
+def check_ids(ids: np.ndarray, num_clusters: int, where: str, remedy: str, first_frame: int = 0) -> None:
     """Raise StoreError if an ID of (frames, residues) lies outside [-1, num_clusters)."""
     if ids.min() >= MISSING_ID and ids.max() < num_clusters:
         return
     frame, residue = (int(i) for i in np.argwhere((ids < MISSING_ID) | (ids >= num_clusters))[0])
     raise StoreError(
-        f"{where}, frame {frame}, residue {residue} has the ID {ids[frame, residue]}, expected {MISSING_ID} (missing) "
-        f"to {num_clusters - 1}; {remedy}"
+        f"{where}, frame {first_frame + frame}, residue {residue} has the ID {ids[frame, residue]}, "
+        f"expected {MISSING_ID} (missing) to {num_clusters - 1}; {remedy}"
     )
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from emprot_core.contracts import Vocabulary
 from emprot_core.data.store_format import FORMAT, INDEX_FIELDS, VERSION, StoreError, check_ids, sha256, shard_name
 
 SHARD_TOKENS = 1 << 26
-"""IDs of a shard, at most, unless one trajectory alone has more: what a writer holds in memory."""
+"""IDs of a shard, at most, unless one trajectory alone has more."""
+_BLOCK_TOKENS = 1 << 22
+"""IDs converted and written at a time, so that the memory of a writer does not grow with a trajectory."""
 
 
 class StoreWriter:
@@ -43,8 +45,8 @@ class StoreWriter:
         self._temporary = self.directory.with_name(f".{self.directory.name}.{os.getpid()}.partial")
         self._names: set[str] = set()
         self._rows: list[tuple[Any, ...]] = []
-        self._pending: list[np.ndarray] = []
-        self._pending_tokens = 0
+        self._shard: BinaryIO | None = None
+        self._shard_tokens = 0
         self._num_shards = 0
         _to_json(f"the tokenizer of {vocabulary.name}", dict(vocabulary.tokenizer))
         for source in sources:
@@ -61,6 +63,8 @@ class StoreWriter:
             if error_type is None:
                 self._finish()
         finally:
+            if self._shard is not None:
+                self._shard.close()
             shutil.rmtree(self._temporary, ignore_errors=True)
             for parent in self._new_parents:
                 if not any(parent.iterdir()):
@@ -72,7 +76,7 @@ class StoreWriter:
         Args:
             name: of the trajectory, unique in the store.
             group: the protein (UniProt accession or the like): what ByGroup keeps on one side of a split.
-            ids: (frames, residues) integers in [-1, num_clusters).
+            ids: (frames, residues) integers in [-1, num_clusters); a memory map is read block by block.
             time_step_ns: between frames; NaN where unknown.
 
         Raises:
@@ -90,12 +94,11 @@ class StoreWriter:
         if time_step_ns <= 0 or math.isinf(time_step_ns):
             raise StoreError(f"{name}: time_step_ns is {time_step_ns}, expected a positive number, or NaN if unknown")
         check_ids(ids, self.vocabulary.num_clusters, name, "correct the ID, or num_clusters of the vocabulary")
-        if self._pending and self._pending_tokens + ids.size > SHARD_TOKENS:
-            self._write_shard()
+        if self._shard_tokens and self._shard_tokens + ids.size > SHARD_TOKENS:
+            self._close_shard()
         self._names.add(name)
-        self._rows.append((name, group, self._num_shards, self._pending_tokens, *ids.shape, time_step_ns))
-        self._pending.append(ids.astype(self._dtype).ravel())
-        self._pending_tokens += ids.size
+        self._rows.append((name, group, self._num_shards, self._shard_tokens, *ids.shape, time_step_ns))
+        self._append(ids)
 
     def add_source(self, source: Mapping[str, Any]) -> None:
         """Record where data come from (JSON values); a record that is there already is not repeated."""
@@ -108,18 +111,40 @@ class StoreWriter:
             raise StoreError(f"{name!r} cannot name an array of a store; give another identifier, index excepted")
         np.save(path, array, allow_pickle=False)
 
-    def _write_shard(self) -> None:
-        np.save(self._temporary / shard_name(self._num_shards), np.concatenate(self._pending))
-        self._pending, self._pending_tokens = [], 0
+    def index(self) -> np.ndarray:
+        """The index of the trajectories that were added so far, as TrajectoryStore.index will have it."""
+        widths = [max((len(row[column]) for row in self._rows), default=1) for column in (0, 1)]
+        types = [f"U{widths[0]}", f"U{max(widths[1], 1)}", "i4", "i8", "i4", "i4", "f8"]
+        return np.array(self._rows, dtype=list(zip(INDEX_FIELDS, types, strict=True)))
+
+    def _append(self, ids: np.ndarray) -> None:
+        if self._shard is None:
+            self._shard = (self._temporary / shard_name(self._num_shards)).open("wb")
+            self._write_header(self._shard)
+        rows = max(1, _BLOCK_TOKENS // ids.shape[1])
+        for start in range(0, len(ids), rows):
+            self._shard.write(np.ascontiguousarray(ids[start : start + rows], self._dtype).data)
+        self._shard_tokens += ids.size
+
+    def _write_header(self, shard: BinaryIO) -> None:
+        # numpy pads the header, so that it has one length whatever the number of IDs: it can be written again.
+        described = np.lib.format.dtype_to_descr(self._dtype)
+        shape = {"descr": described, "fortran_order": False, "shape": (self._shard_tokens,)}
+        np.lib.format.write_array_header_1_0(shard, shape)
+
+    def _close_shard(self) -> None:
+        assert self._shard is not None
+        self._shard.seek(0)
+        self._write_header(self._shard)
+        self._shard.close()
+        self._shard, self._shard_tokens = None, 0
         self._num_shards += 1
 
     def _finish(self) -> None:
         if not self._rows:
             raise StoreError(f"{self.directory}: a store needs at least one trajectory; none was added")
-        self._write_shard()
-        widths = [max(len(row[column]) for row in self._rows) for column in (0, 1)]
-        types = [f"U{widths[0]}", f"U{max(widths[1], 1)}", "i4", "i8", "i4", "i4", "f8"]
-        np.save(self._temporary / "index.npy", np.array(self._rows, dtype=list(zip(INDEX_FIELDS, types, strict=True))))
+        self._close_shard()
+        np.save(self._temporary / "index.npy", self.index())
         files = {p.name: {"size": p.stat().st_size, "sha256": sha256(p)} for p in sorted(self._temporary.iterdir())}
         vocabulary = {
             "name": self.vocabulary.name,

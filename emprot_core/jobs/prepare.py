@@ -1,22 +1,40 @@
-"""Trajectory stores from backbone coordinates."""
+"""Trajectory stores from the files of simulations."""
 
 import fnmatch
-import glob
+import hashlib
+import json
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+import pickle
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 from tqdm import tqdm
 
-from emprot_core.contracts import Reader, Structure, Tokenizer, Vocabulary
-from emprot_core.data.store import SAMPLE_PREFIX, SAMPLE_ROOT, StoreError, StoreWriter, TrajectoryStore
-from emprot_core.jobs.context import RunContext
+from emprot_core.contracts import DataSplit, Reader, Structure, Tokenizer
+from emprot_core.data.reading import UsesOtherFiles
+from emprot_core.data.store import StoreError, TrajectoryStore
+from emprot_core.jobs.context import RunContext, RunRefused
+from emprot_core.jobs.encoding import (
+    Encoder,
+    Part,
+    encode_trajectory,
+    find_part,
+    read_chunks,
+    remove_unfinished,
+)
+from emprot_core.jobs.store_parts import write_stores
+from emprot_core.jobs.store_report import StoreReport, report_store
+from emprot_core.jobs.trajectory_files import existing_file, find_trajectories
+from emprot_core.jobs.workers import run_in_workers
 from emprot_core.registry import register
 
 _log = logging.getLogger("emprot")
+_PARTS = ".parts"
 
 
 @register("job")
@@ -25,7 +43,11 @@ class Prepare:
 
     A trajectory is named by its path below the folder that all have in common, without the suffix; where the reader
     knows no protein, that name is its group too. A store is seen only when it is complete, and is then read back and
-    its hashes and IDs are checked.
+    its hashes and IDs are checked; <output>/<name>.report.json says what is in it and what looks wrong.
+
+    Trajectories are encoded one by one, several at a time, into <output>/.parts: Prepare started again, after
+    whatever ended it, goes on with those that are missing. A part is used again only while its files, the reader and
+    the tokenizers are unchanged.
     """
 
     def __init__(
@@ -36,6 +58,11 @@ class Prepare:
         output: str,
         fit_on: Sequence[str] = (),
         fit_fraction: float = 0.7,
+        on_error: Literal["refuse", "skip"] = "refuse",
+        group_by: Literal["group", "sequence"] = "group",
+        num_workers: int = 1,
+        split: DataSplit | None = None,
+        compact: bool = False,
     ):
         """
         Args:
@@ -46,132 +73,160 @@ class Prepare:
             fit_on: patterns of the names of the trajectories that tokenizers learn from; none by default, for the
                 test trajectories must not be among them.
             fit_fraction: the first part of the frames of each of those, in (0, 1]: again, test frames come later.
+            on_error: what to do with a trajectory that is damaged or does not fit: refuse ends the run, skip leaves
+                the trajectory out; either names the file and what is wrong with it.
+            group_by: whether trajectories of different groups but one sequence of residues keep their groups, or
+                share the first one's, so that no split by group parts them.
+            num_workers: processes that encode; 0 for one a core.
+            split: kept in every store, for runs that bind splits.Stored.
+            compact: number the classes that occur 0, 1, ...: for vocabularies of which much is unused. The store keeps
+                the IDs they had (class_ids; TrajectoryStore.original_ids), so that forecasts can be given in those.
 
         Raises:
-            ValueError: fit_fraction is out of range, or tokenizers are missing or have the same name.
+            ValueError: an option is out of range, or tokenizers are missing or have the same name.
         """
         names = [tokenizer.name for tokenizer in tokenizers]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"Prepare.tokenizers are {names}, expected one or more of different names")
         if not 0 < fit_fraction <= 1:
             raise ValueError(f"Prepare.fit_fraction is {fit_fraction}, expected a number in (0, 1]")
+        if on_error not in ("refuse", "skip"):
+            raise ValueError(f"Prepare.on_error is {on_error!r}, expected 'refuse' or 'skip'")
+        if group_by not in ("group", "sequence"):
+            raise ValueError(f"Prepare.group_by is {group_by!r}, expected 'group' or 'sequence'")
+        if num_workers < 0:
+            raise ValueError(
+                f"Prepare.num_workers is {num_workers}, expected a number of processes, or 0 for all cores"
+            )
         self.source = [source] if isinstance(source, str) else list(source)
         self.reader, self.tokenizers, self.output = reader, tokenizers, Path(output)
-        self.fit_on, self.fit_fraction = fit_on, fit_fraction
+        self.fit_on, self.fit_fraction, self.num_workers = fit_on, fit_fraction, num_workers or os.cpu_count() or 1
+        self.on_error, self.group_by = on_error, group_by
+        self.split, self.compact = split, compact
 
     def run(self, context: RunContext) -> None:
-        """Write the stores and log a line on each.
+        """Write the stores, and log and keep a report on each.
 
         Raises:
             ValueError: there are no such files, one cannot be read or encoded, or a name of `fit_on` matches none.
             StoreError: a store exists.
+            RunRefused: a library that the reader needs is not installed.
         """
-        trajectories = _name_files(_find_files(self.source))
+        try:
+            self._run()
+        except ModuleNotFoundError as error:
+            raise RunRefused(str(error)) from error
+
+    def _run(self) -> None:
+        started = time.perf_counter()
         for tokenizer in self.tokenizers:
             if (self.output / tokenizer.name).exists():
                 raise StoreError(f"{self.output / tokenizer.name} exists; remove it or bind another Prepare.output")
-        self._fit(trajectories)
-        self._encode(trajectories)
+        trajectories = find_trajectories(self.source, self.reader)
+        skipped = self._fit(trajectories)
+        parts, num_new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
+        groups = self._groups(parts)
+        write_stores(self.output, self.tokenizers, parts, self._parts, groups, self.split, self.compact)
+        elapsed_s = time.perf_counter() - started
         for tokenizer in self.tokenizers:
-            _log.info("%s", describe_store(TrajectoryStore(self.output / tokenizer.name, verify=True)))
+            store = TrajectoryStore(self.output / tokenizer.name, verify=True)
+            report = report_store(store, parts, skipped, elapsed_s)
+            self._keep(report, store.vocabulary.name)
+        _log.info("%d of %d trajectories were encoded now, in %.1f s", num_new, len(parts), elapsed_s)
+        shutil.rmtree(self._parts)
 
-    def _fit(self, trajectories: dict[str, Path]) -> None:
+    @property
+    def _parts(self) -> Path:
+        return self.output / _PARTS
+
+    def _fit(self, trajectories: dict[str, Path]) -> dict[str, str]:
+        """Let every tokenizer learn; gives the trajectories of `fit_on` that were skipped, and why."""
         if not self.fit_on:
-            return
+            return {}
         chosen = [name for name in trajectories if any(fnmatch.fnmatchcase(name, p) for p in self.fit_on)]
         if not chosen:
             raise ValueError(f"Prepare.fit_on = {list(self.fit_on)} matches none of {', '.join(trajectories)}")
-        structures = [self._read(trajectories[name]) for name in chosen]
-        firsts = [s._replace(coordinates=s.coordinates[: self._num_fit_frames(s)]) for s in structures]
+        num_frames: dict[str, int] = {}
+        skipped: dict[str, str] = {}
+        for name in tqdm(chosen, desc="counting frames to learn from", unit="trajectory", disable=None):
+            try:
+                num_frames[name] = sum(len(s.coordinates) for s in read_chunks(self.reader, trajectories[name]))
+            except ValueError as error:
+                self._skip(name, error, skipped)
         for tokenizer in self.tokenizers:
-            tokenizer.fit(firsts)
+            tokenizer.fit(self._first_frames(trajectories, num_frames))
+        return skipped
 
-    def _num_fit_frames(self, structure: Structure) -> int:
-        return max(1, round(len(structure.coordinates) * self.fit_fraction))
+    def _first_frames(self, trajectories: dict[str, Path], num_frames: dict[str, int]) -> Iterator[Structure]:
+        for name, total in num_frames.items():
+            left = max(1, round(total * self.fit_fraction))
+            for chunk in read_chunks(self.reader, trajectories[name]):
+                ids = None if chunk.cluster_ids is None else chunk.cluster_ids[:left]
+                group = chunk.group or name
+                yield chunk._replace(coordinates=chunk.coordinates[:left], cluster_ids=ids, group=group)
+                left -= len(chunk.coordinates)
+                if left <= 0:
+                    break
 
-    def _encode(self, trajectories: dict[str, Path]) -> None:
+    def _encode(self, trajectories: dict[str, Path], skipped: dict[str, str]) -> tuple[list[Part], int]:
+        """The parts of all trajectories in the order of their names, and how many were made now."""
+        self._parts.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(self._parts)
+        encoder = Encoder(self.reader, self.tokenizers, self._parts)
+        common = self._key_of_components()
+        keys = {name: self._key(path, common) for name, path in trajectories.items()}
+        parts = {name: part for name in keys if (part := find_part(self._parts, name, keys[name]))}
+        num_kept = len(parts)
+        if parts:
+            _log.info("%d trajectories are encoded already, in %s", len(parts), self._parts)
+        missing = [(name, path, keys[name]) for name, path in trajectories.items() if name not in parts]
         with ExitStack() as stack:
-            writers = [stack.enter_context(self._writer(tokenizer)) for tokenizer in self.tokenizers]
-            for tokenizer, writer in zip(self.tokenizers, writers, strict=True):
-                for array_name, array in tokenizer.arrays().items():
-                    writer.add_array(array_name, array)
-            for name, path in tqdm(trajectories.items(), unit="trajectory", disable=None):
-                structure = self._read(path)
-                for tokenizer, writer in zip(self.tokenizers, writers, strict=True):
-                    writer.add(
-                        name, structure.group or name, _encode(tokenizer, structure, path), structure.time_step_ns
-                    )
-                    if structure.source:
-                        writer.add_source(structure.source)
+            bar = stack.enter_context(tqdm(total=len(keys), initial=len(parts), unit="trajectory", disable=None))
+            frames, started = 0, time.perf_counter()
+            work = stack.enter_context(closing(run_in_workers(encode_trajectory, encoder, missing, self.num_workers)))
+            for name, result in work:
+                if isinstance(result, ValueError):
+                    self._skip(name, result, skipped)
+                else:
+                    parts[name] = result
+                    frames += result.num_frames
+                bar.set_postfix_str(f"{frames / (time.perf_counter() - started):.0f} frames/s", refresh=False)
+                bar.update()
+        if not parts:
+            raise ValueError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
+        return [parts[name] for name in trajectories if name in parts], len(parts) - num_kept
 
-    def _writer(self, tokenizer: Tokenizer) -> StoreWriter:
-        vocabulary = Vocabulary(tokenizer.name, tokenizer.num_clusters, tokenizer.description())
-        return StoreWriter(self.output / tokenizer.name, vocabulary)
+    def _skip(self, name: str, error: ValueError, skipped: dict[str, str]) -> None:
+        if self.on_error == "refuse":
+            error.args = (f"{error}; Prepare.on_error = 'skip' leaves such trajectories out",)
+            raise error
+        skipped[name] = str(error)
+        _log.warning("skipped %s: %s", name, error)
 
-    def _read(self, path: Path) -> Structure:
-        structure = self.reader.read(path)
-        shape = structure.coordinates.shape
-        if len(shape) != 4 or shape[2:] != (4, 3) or 0 in shape or structure.segments.shape != shape[1:2]:
-            raise ValueError(
-                f"{path}: the reader gave coordinates of shape {shape} and segments of shape "
-                f"{structure.segments.shape}, expected (frames, residues, 4, 3) and (residues,); correct the reader"
-            )
-        return structure
+    def _key_of_components(self) -> str:
+        digest = hashlib.sha256(pickle.dumps(self.reader))
+        for tokenizer in self.tokenizers:
+            described = [tokenizer.name, tokenizer.num_clusters, dict(tokenizer.description())]
+            digest.update(json.dumps(described, sort_keys=True, default=str).encode())
+            for array in tokenizer.arrays().values():
+                digest.update(array.tobytes())
+        return digest.hexdigest()
 
+    def _key(self, path: Path, common: str) -> str:
+        others: Iterable[Path] = self.reader.other_files(path) if isinstance(self.reader, UsesOtherFiles) else ()
+        files = [file for file in (existing_file(path), *others) if file.is_file()]
+        stamps = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        return hashlib.sha256(json.dumps([common, str(path.absolute()), stamps]).encode()).hexdigest()
 
-def describe_store(store: TrajectoryStore) -> str:
-    """A line: sizes, classes used, unigram entropy in bits, and how often an ID is the same a frame later."""
-    counts = np.zeros(store.vocabulary.num_clusters, dtype=np.int64)
-    same = pairs = 0
-    for trajectory in range(len(store)):
-        ids = store.ids(trajectory)
-        counts += np.bincount(ids[ids >= 0], minlength=len(counts))
-        known = (ids[1:] >= 0) & (ids[:-1] >= 0)
-        pairs += int(known.sum())
-        same += int(((ids[1:] == ids[:-1]) & known).sum())
-    shares = counts[counts > 0] / max(1, counts.sum())
-    residues = store.index["num_residues"]
-    return (
-        f"{store.directory}: trajectories {len(store)}, frames {store.index['num_frames'].sum()}, "
-        f"residues {residues.min()}-{residues.max()}, IDs used {len(shares)} of {len(counts)}, "
-        f"unigram entropy {-(shares * np.log2(shares)).sum():.2f} bits, "
-        f"persistence accuracy {same / pairs if pairs else float('nan'):.3f}"
-    )
+    def _groups(self, parts: list[Part]) -> dict[str, str]:
+        if self.group_by == "group":
+            return {part.name: part.group for part in parts}
+        first: dict[str, str] = {}
+        return {part.name: first.setdefault(part.sequence or part.group, part.group) for part in parts}
 
-
-def _find_files(sources: Sequence[str]) -> list[Path]:
-    found: set[Path] = set()
-    for source in sources:
-        pattern = source
-        if source.startswith(SAMPLE_PREFIX):
-            pattern = str(SAMPLE_ROOT / source.removeprefix(SAMPLE_PREFIX) / "*.npz")
-        matches = [Path(match) for match in glob.glob(pattern, recursive=True) if os.path.isfile(match)]
-        if not matches:
-            raise ValueError(
-                f"Prepare.source = {source!r} matches no file; give a file, a pattern such as 'runs/**/*.xtc', "
-                f"or {SAMPLE_PREFIX}coordinates"
-            )
-        found.update(matches)
-    return sorted(found)
-
-
-def _name_files(paths: list[Path]) -> dict[str, Path]:
-    """The files by name: the path below the folder that all have in common, without the suffix."""
-    common = os.path.commonpath([path.absolute().parent for path in paths])
-    names: dict[str, Path] = {}
-    for path in paths:
-        name = path.absolute().relative_to(common).with_suffix("").as_posix()
-        if name in names:
-            raise ValueError(
-                f"{names[name]} and {path} differ in their suffix alone, expected one file for a trajectory; "
-                "narrow Prepare.source"
-            )
-        names[name] = path
-    return names
-
-
-def _encode(tokenizer: Tokenizer, structure: Structure, path: Path) -> np.ndarray:
-    try:
-        return tokenizer.encode(structure)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    def _keep(self, report: StoreReport, name: str) -> None:
+        (self.output / f"{name}.report.json").write_text(
+            json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8"
+        )
+        for line in report.lines():
+            _log.info("%s", line)

@@ -1,6 +1,10 @@
-"""Trajectories of molecular dynamics programs (XTC, TRR, DCD, ...) through MDAnalysis (the extra `md`)."""
+"""Trajectories of molecular dynamics programs (XTC, TRR, DCD, NC, multi-model PDB) through MDAnalysis (extra `md`)."""
 
+import struct
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -9,86 +13,194 @@ import numpy as np
 from emprot_core.contracts import Structure
 from emprot_core.registry import register
 
-CHAIN_BREAK_ANGSTROM = 2.0
-"""A peptide bond is 1.33 Angstrom long."""
-_ATOM_NAMES = (("N",), ("CA",), ("C",), ("O", "OT1", "OC1", "OXT"))  # the last residue's oxygen has many names
+from .backbone_atoms import Incomplete, backbone_atoms
+from .chunks import chain_segments, frames_per_chunk
+from .layout import fill_in, group_of, match_layout, read_groups
+
+_ANGSTROM_PER_NM = 10.0
 
 
 @register("reader", "md")
 class MDTrajectory:
-    """The backbone of a trajectory file and its topology (PDB, GRO, PSF, ...).
+    """The backbone of a trajectory file and its topology (PDB, GRO, PSF, ...), chunk by chunk.
 
-    Residues are the standard amino acids (MDAnalysis' `protein`) that have N, CA, C and O. The time step is the
-    user's: the times in trajectory files are often wrong.
+    Residues are the standard amino acids (MDAnalysis' `protein`). The time step is the user's: the times in trajectory
+    files are often wrong. Folder layouts are told by the fields of `layout`:
+
+        ATLAS    layout = '{chain}_R{replica}.xtc', topology = '{chain}.pdb', group = '{chain}'
+        GPCRmd   layout = '*_trj_{dyn}.xtc', topology = '*_dyn_{dyn}.pdb', group = '{dyn}', with a table of groups
     """
 
-    def __init__(self, topology: str, group: str = "", time_step_ns: float = float("nan")):
+    def __init__(
+        self,
+        topology: str = "",
+        group: str = "",
+        time_step_ns: float = float("nan"),
+        layout: str = "",
+        groups: str = "",
+        key_column: str = "Dynamic id",
+        group_column: str = "Uniprot ID",
+        incomplete: Incomplete = "refuse",
+    ):
         """
         Args:
-            topology: a path, or the name of a file beside each trajectory.
+            topology: a path, or the name or a pattern of one file beside each trajectory; the trajectory itself where
+                empty (a PDB file of models). It may hold fields of the layout.
             group: the protein (UniProt accession or the like); replicas must share it, so that no split parts them.
+                It may hold fields of the layout.
             time_step_ns: between frames; NaN where unknown.
+            layout: how the paths of the trajectories end, with {fields}; they are what topology and group may hold.
+            groups: a CSV file where `group` is looked up.
+            key_column, group_column: of that file.
+            incomplete: what to do with an amino acid without all of N, CA, C and O: refuse the trajectory, or
+                leave_out the residue, which breaks the chain.
         """
         self.topology, self.group, self.time_step_ns = topology, group, time_step_ns
+        self.layout, self.incomplete = layout, incomplete
+        self.groups, self.key_column, self.group_column = groups, key_column, group_column
 
-    def read(self, path: Path) -> Structure:
+    def other_files(self, path: Path) -> Sequence[Path]:
+        """The topology, and the table of groups."""
+        return [self._find_topology(path), *([Path(self.groups)] if self.groups else [])]
+
+    def read(self, path: Path) -> Iterator[Structure]:
         """
         Raises:
             ModuleNotFoundError: MDAnalysis is not installed.
-            ValueError: a file is missing or cannot be read, or no residue has a backbone.
+            ValueError: a file is missing or cannot be read, has another number of atoms than the topology, or no
+                residue has a backbone; the message names file and frame.
         """
-        topology = Path(self.topology) if Path(self.topology).is_file() else Path(path).parent / self.topology
-        for file in (topology, Path(path)):
-            if not file.is_file():
-                raise ValueError(f"there is no file {file}; give a trajectory, and as readers.md.topology its topology")
-        residues, coordinates = _load(topology, Path(path))
-        return Structure(
-            coordinates=coordinates,
-            segments=chain_segments(coordinates[0]),
-            residues=np.array(residues, dtype=[("number", np.int32), ("name", "U4")]),
-            group=self.group,
-            time_step_ns=self.time_step_ns,
+        path = Path(path)
+        topology, group = self._find_topology(path), self._find_group(path)
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}; give a trajectory")
+        with _quiet_mdanalysis():
+            universe = _open_topology(topology)
+            try:
+                residues, atoms, notes = _select(universe, self.incomplete)
+            except ValueError as error:
+                raise ValueError(f"{topology}: {error}") from error
+            if not len(residues):
+                raise ValueError(
+                    f"{topology} has 0 residues with N, CA, C and O, expected one or more; "
+                    "give a topology of the protein"
+                )
+            segments = None
+            for coordinates in _chunks(path, topology, universe, atoms):
+                segments = chain_segments(coordinates[0]) if segments is None else segments
+                yield Structure(coordinates, segments, residues, group, self.time_step_ns, notes=notes)
+
+    def _find_topology(self, path: Path) -> Path:
+        if not self.topology:
+            return path
+        name = fill_in(self.topology, match_layout(self.layout, path), "readers.md.topology")
+        for pattern in (name, str(path.parent / name)):
+            found = sorted(Path(match) for match in glob(pattern, recursive=True) if Path(match).is_file())
+            if len(found) > 1:
+                shown = ", ".join(map(str, found[:4]))
+                raise ValueError(f"{path}: {len(found)} files are called {pattern} ({shown}), expected one topology")
+            if found:
+                return found[0]
+        raise ValueError(
+            f"{path}: there is no file {name}, here or beside the trajectory; give its topology as readers.md.topology"
         )
 
-
-def chain_segments(backbone: np.ndarray) -> np.ndarray:
-    """(residues,) int32 numbers of the unbroken stretches of one frame (residues, 4, 3).
-
-    A stretch ends where C and the next N are not within CHAIN_BREAK_ANGSTROM of each other.
-    """
-    bonded = np.linalg.norm(backbone[1:, 0] - backbone[:-1, 2], axis=-1) <= CHAIN_BREAK_ANGSTROM
-    return np.concatenate([[0], np.cumsum(~bonded)]).astype(np.int32)
+    def _find_group(self, path: Path) -> str:
+        group = fill_in(self.group, match_layout(self.layout, path), "readers.md.group")
+        if not self.groups:
+            return group
+        return group_of(read_groups(self.groups, self.key_column, self.group_column), group, self.groups)
 
 
-def _load(topology: Path, path: Path) -> tuple[list[tuple[int, str]], np.ndarray]:
-    """Number and name of each residue, and the coordinates (frames, residues, 4, 3) float32."""
+@contextmanager
+def _quiet_mdanalysis() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of masses, elements and times, none of which is used
         try:
-            import MDAnalysis
-
-            universe = MDAnalysis.Universe(str(topology), str(path))
-            residues, atoms = _backbone_atoms(universe)
-            frames = [frame.positions[atoms] for frame in universe.trajectory] if residues else []
+            yield
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("readers.md needs MDAnalysis; pip install 'emprot[md]'") from error
-        except Exception as error:  # its parsers raise anything on a damaged file
-            raise ValueError(f"{path} cannot be read with the topology {topology}: {error}") from error
-    if not frames:
+
+
+def _open_topology(topology: Path) -> Any:
+    import MDAnalysis
+
+    try:
+        return MDAnalysis.Universe(str(topology))
+    except Exception as error:  # its parsers raise anything on a damaged file
+        raise ValueError(f"{topology} cannot be read as a topology: {error}") from error
+
+
+def _select(universe: Any, incomplete: Incomplete) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    protein = universe.select_atoms("protein").residues
+    listed = [
+        (int(r.resid), str(r.resname), list(zip(r.atoms.names.tolist(), r.atoms.indices.tolist(), strict=True)))
+        for r in protein
+    ]
+    return backbone_atoms(listed, incomplete)
+
+
+def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Iterator[np.ndarray]:
+    """(frames, residues, 4, 3) float32 in Angstrom; the frames before damage are given before it is reported."""
+    per_chunk = frames_per_chunk(atoms.size)
+    pending: list[np.ndarray] = []
+    num_frames = 0
+    frames = _xdr_frames(path, universe) if path.suffix.lower() in (".xtc", ".trr") else _frames(path, universe)
+    try:
+        for positions in frames:
+            pending.append(positions[atoms].astype(np.float32, copy=False))
+            num_frames += 1
+            if len(pending) == per_chunk:
+                yield np.stack(pending)
+                pending = []
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # its parsers raise anything on a damaged file
         raise ValueError(
-            f"{path} with the topology {topology} has {len(residues)} residues with N, CA, C and O and {len(frames)} "
-            "frames, expected one of each or more; give a topology of the protein"
-        )
-    return residues, np.stack(frames).astype(np.float32)
+            f"{path} cannot be read with the topology {topology} at frame {num_frames}: {error}; copy the trajectory "
+            "again, or give the topology it was written with"
+        ) from error
+    if pending:
+        yield np.stack(pending)
 
 
-def _backbone_atoms(universe: Any) -> tuple[list[tuple[int, str]], np.ndarray]:
-    """Number and name of each residue with a backbone, and its atoms (residues, 4)."""
-    residues, atoms = [], []
-    for residue in universe.select_atoms("protein").residues:
-        index = {atom.name: atom.index for atom in residue.atoms}
-        found = [next((index[name] for name in names if name in index), None) for names in _ATOM_NAMES]
-        if None not in found:
-            residues.append((residue.resid, residue.resname))
-            atoms.append(found)
-    return residues, np.array(atoms, dtype=np.int64)
+def _xdr_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
+    # Frame by frame from the start: MDAnalysis' own reader first scans the whole file, writes its index beside it and
+    # drops a last frame that was cut short without a word.
+    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
+
+    with (XTCFile if path.suffix.lower() == ".xtc" else TRRFile)(str(path)) as file:
+        _check_atoms(file.n_atoms, universe)
+        end = 0
+        for frame in file:
+            yield frame.x * _ANGSTROM_PER_NM
+            end = file._bytes_tell()  # its own end of file forgives a header that was cut short
+        if end != path.stat().st_size:
+            raise ValueError(f"the file is cut short: {path.stat().st_size - end} bytes follow the last whole frame")
+
+
+def _frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
+    if str(path) != universe.filename:
+        _check_dcd(path)
+        universe.load_new(str(path))
+    _check_atoms(universe.trajectory.n_atoms, universe)
+    for frame in universe.trajectory:
+        yield frame.positions
+
+
+def _check_atoms(num_atoms: int, universe: Any) -> None:
+    if num_atoms != len(universe.atoms):
+        raise ValueError(f"the trajectory has {num_atoms} atoms and the topology {len(universe.atoms)}")
+
+
+def _check_dcd(path: Path) -> None:
+    """A DCD file says how many frames it has; MDAnalysis gives those that are there."""
+    if path.suffix.lower() != ".dcd":
+        return
+    from MDAnalysis.lib.formats.libdcd import DCDFile
+
+    with path.open("rb") as raw, DCDFile(str(path)) as file:
+        head = raw.read(12)
+        (announced,) = struct.unpack("<i" if head[:1] == b"T" else ">i", head[8:12])
+        if announced > len(file):
+            raise ValueError(f"its header announces {announced} frames, but only {len(file)} are whole")

@@ -1,37 +1,112 @@
-"""k-means: seeding, iterations and the nearest centroid, in numpy."""
+"""k-means: seeding, iterations and the nearest centroid. Points are float64; the search is torch's, on any device."""
+
+from collections.abc import Iterable
 
 import numpy as np
-
-from .geometry import frame_chunks
+import torch
 
 MAX_ITERATIONS = 100
+LLOYD_PRODUCT = 1 << 28
+"""Up to so many points x clusters all points are seen in each iteration (about 1 s each); above, mini-batches are."""
+BATCH_POINTS = 1 << 14
+EPOCHS = 5
+_CENTROIDS_AT_ONCE = 1024
+_DISTANCES_AT_ONCE = 1 << 19
+"""So many float64, 4 MB, stay in a processor's cache: they are reduced before the next are computed."""
 
 
-def nearest_centroids(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """(P,) int: which centroid (C, E) is nearest to each point (P, E); float64, chunk by chunk."""
-    nearest = np.empty(len(points), dtype=np.int64)
-    half_squares = 0.5 * (centroids**2).sum(axis=1)
-    for chunk in frame_chunks(len(points), len(centroids)):
-        nearest[chunk] = (half_squares - points[chunk] @ centroids.T).argmin(axis=1)
-    return nearest
+def nearest_centroids(points: np.ndarray, centroids: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """(P,) int64: which centroid (C, E) is nearest to each point (P, E); the first of those equally near.
+
+    float64 on every device, so that an ID does not depend on the machine but where two are equally near.
+    """
+    # |x - c|^2 / 2 less what x alone adds: one product of (x, 1) and (-c, |c|^2 / 2).
+    sides = torch.from_numpy(np.ascontiguousarray(centroids, np.float64)).to(device)
+    table = torch.cat([-sides, 0.5 * (sides * sides).sum(dim=1, keepdim=True)], dim=1).T.contiguous()
+    nearest = torch.empty(len(points), dtype=torch.int64)
+    step = _DISTANCES_AT_ONCE // min(len(centroids), _CENTROIDS_AT_ONCE)
+    for start in range(0, len(points), step):
+        some = torch.from_numpy(np.ascontiguousarray(points[start : start + step], np.float64)).to(device)
+        nearest[start : start + len(some)] = _nearest(torch.nn.functional.pad(some, (0, 1), value=1.0), table)
+    return nearest.numpy()
 
 
-def fit_centroids(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
-    """(C, E) centroids of points (P, E), float64: k-means++ seeding and Lloyd's iterations until nothing moves.
+def sample_points(batches: Iterable[np.ndarray], num_points: int, seed: int) -> np.ndarray:
+    """(at most num_points, E): points drawn evenly from all batches (P, E), one batch in memory at a time.
 
-    A cluster that loses its last point keeps its centroid.
-    Source: Arthur, Vassilvitskii, SODA 2007; Lloyd, IEEE Trans. Inf. Theory 28, 129 (1982).
+    Source: reservoir sampling, Vitter, ACM Trans. Math. Softw. 11, 37 (1985), algorithm R.
+    """
+    random = np.random.default_rng(seed)
+    kept: list[np.ndarray] = []
+    reservoir, seen = np.empty((0, 0)), 0
+    for batch in batches:
+        first = batch[: max(0, num_points - seen)]
+        if len(first):
+            kept.append(first)
+        later = batch[len(first) :]
+        if len(later):
+            if kept:
+                reservoir, kept = np.concatenate(kept), []
+            places = random.integers(0, np.arange(seen + len(first), seen + len(batch)) + 1)
+            chosen = places < num_points
+            reservoir[places[chosen]] = later[chosen]
+        seen += len(batch)
+    if kept:
+        reservoir = np.concatenate(kept)
+    return reservoir
+
+
+def fit_centroids(points: np.ndarray, num_clusters: int, seed: int, device: str = "cpu") -> np.ndarray:
+    """(C, E) centroids of points (P, E).
+
+    Few points and clusters: k-means++ seeding, and Lloyd's iterations until nothing moves. Many: different points as
+    seeds, and EPOCHS passes of mini-batches. A cluster that loses its last point keeps its centroid.
+    Source: Arthur, Vassilvitskii, SODA 2007; Lloyd, IEEE Trans. Inf. Theory 28, 129 (1982); Sculley, WWW 2010.
 
     Raises:
         ValueError: there are fewer different points than clusters.
     """
-    centroids = _spread_seeds(points, num_clusters, np.random.default_rng(seed))
-    assigned = nearest_centroids(points, centroids)
+    random = np.random.default_rng(seed)
+    if len(points) * num_clusters > LLOYD_PRODUCT:
+        return _fit_in_batches(points, num_clusters, random, device)
+    centroids = _spread_seeds(points, num_clusters, random)
+    assigned = nearest_centroids(points, centroids, device)
     for _ in range(MAX_ITERATIONS):
         centroids = _means(points, assigned, centroids)
-        previous, assigned = assigned, nearest_centroids(points, centroids)
+        previous, assigned = assigned, nearest_centroids(points, centroids, device)
         if np.array_equal(previous, assigned):
             break
+    return centroids
+
+
+def _nearest(points: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """(P,) of points (P, E + 1) and the table (E + 1, C), block of centroids by block."""
+    best, nearest = (points @ table[:, :_CENTROIDS_AT_ONCE]).min(dim=1)
+    for start in range(_CENTROIDS_AT_ONCE, table.shape[1], _CENTROIDS_AT_ONCE):
+        values, places = (points @ table[:, start : start + _CENTROIDS_AT_ONCE]).min(dim=1)
+        better = values < best
+        nearest = torch.where(better, places + start, nearest)
+        best = torch.where(better, values, best)
+    return nearest.cpu()
+
+
+def _fit_in_batches(points: np.ndarray, num_clusters: int, random: np.random.Generator, device: str) -> np.ndarray:
+    different = np.unique(points, axis=0)
+    if len(different) < num_clusters:
+        raise ValueError(_too_few(len(points), len(different), num_clusters))
+    centroids = different[random.choice(len(different), num_clusters, replace=False)]
+    counts = np.zeros(num_clusters)
+    for _ in range(EPOCHS):
+        order = random.permutation(len(points))
+        for start in range(0, len(order), BATCH_POINTS):
+            batch = points[order[start : start + BATCH_POINTS]]
+            assigned = nearest_centroids(batch, centroids, device)
+            added = np.bincount(assigned, minlength=num_clusters)
+            counts += added
+            # The centroid is the mean of all points it was ever given: its step shrinks as 1 / count.
+            moved = added > 0
+            share = (added[moved] / counts[moved])[:, None]
+            centroids[moved] += share * (_means(batch, assigned, centroids)[moved] - centroids[moved])
     return centroids
 
 
@@ -42,10 +117,7 @@ def _spread_seeds(points: np.ndarray, num_clusters: int, random: np.random.Gener
     while len(chosen) < num_clusters:
         total = distances.sum()
         if not total > 0:
-            raise ValueError(
-                f"k-means got {len(points)} points, {len(chosen)} of them different, expected at least {num_clusters}; "
-                "fit on more frames or lower num_clusters"
-            )
+            raise ValueError(_too_few(len(points), len(chosen), num_clusters))
         chosen.append(int(random.choice(len(points), p=distances / total)))
         distances = np.minimum(distances, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
     return points[chosen]
@@ -55,3 +127,10 @@ def _means(points: np.ndarray, assigned: np.ndarray, centroids: np.ndarray) -> n
     counts = np.bincount(assigned, minlength=len(centroids))
     sums = np.stack([np.bincount(assigned, column, len(centroids)) for column in points.T], axis=1)
     return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centroids)
+
+
+def _too_few(num_points: int, num_different: int, num_clusters: int) -> str:
+    return (
+        f"k-means got {num_points} points, {num_different} of them different, expected at least {num_clusters}; "
+        "fit on more frames or lower num_clusters"
+    )

@@ -1,6 +1,6 @@
 """k-means on the shape of the chain around a residue and on how densely it is packed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +12,7 @@ from emprot_core.data.store import TrajectoryStore
 from emprot_core.registry import register
 
 from .geometry import CA, dihedral, frame_chunks, unbroken_stretches
-from .kmeans import fit_centroids, nearest_centroids
+from .kmeans import fit_centroids, nearest_centroids, sample_points
 
 WINDOW = 2
 """Residues on either side that belong to the local shape, so the outer two of a stretch have no ID."""
@@ -20,6 +20,7 @@ NUM_NEIGHBOURS = 16
 MIN_SEPARATION = 4
 """A neighbour is at least this far along an unbroken stretch; a residue of another stretch may always be one."""
 MAX_FIT_POINTS = 200_000
+POINTS_PER_CLUSTER = 20
 
 _PAIRS = [(i, j) for i, j in combinations(range(2 * WINDOW + 1), 2) if j - i > 1]  # bonded ones are always 3.8 A apart
 _NUM_LOCAL = len(_PAIRS) + 4
@@ -37,18 +38,19 @@ class KMeansEnvironment:
 
     name = "kmeans_environment"
 
-    def __init__(self, num_clusters: int = 256, centroids: str | None = None, seed: int = 0):
+    def __init__(self, num_clusters: int = 256, centroids: str | None = None, seed: int = 0, device: str = "cpu"):
         """
         Args:
             num_clusters: C, the number of classes.
             centroids: a store made by this tokenizer, or `sample:kmeans_environment`, whose classes are used;
                 None learns them from the frames given to `fit`.
-            seed: of the k-means++ seeding.
+            seed: of the sample of points and of the seeding.
+            device: of the search for the nearest centroid: "cpu", "cuda"; worth it from thousands of centroids up.
 
         Raises:
             ValueError: the centroids of the store are not (num_clusters, 26).
         """
-        self.num_clusters, self.seed = num_clusters, seed
+        self.num_clusters, self.seed, self.device = num_clusters, seed, device
         self._centroids: np.ndarray | None = None
         self._scales: np.ndarray | None = None
         self._description: Mapping[str, Any] = {}
@@ -64,26 +66,28 @@ class KMeansEnvironment:
                 "or give another store"
             )
 
-    def fit(self, structures: Sequence[Structure]) -> None:
-        """Learn scales and centroids from all frames given, unless they were read from a store.
+    def fit(self, structures: Iterable[Structure]) -> None:
+        """Learn scales and centroids from the frames given, unless they were read from a store.
+
+        All residues count up to MAX_FIT_POINTS of them, or POINTS_PER_CLUSTER a cluster; above, an even sample does.
 
         Raises:
             ValueError: there are fewer different residues than clusters.
         """
         if self._centroids is not None:
             return
-        parts = [features[_known(features)] for structure in structures for _, features in _features(structure)]
-        points = np.concatenate(parts)
-        if len(points) > MAX_FIT_POINTS:
-            points = np.random.default_rng(self.seed).choice(points, MAX_FIT_POINTS, replace=False)
+        fitted_on: dict[str, int] = {}
+        most = max(MAX_FIT_POINTS, POINTS_PER_CLUSTER * self.num_clusters)
+        points = sample_points(_training_points(structures, fitted_on), most, self.seed)
         self._scales = points.std(axis=0)
-        self._centroids = fit_centroids(points / self._scales, self.num_clusters, self.seed) * self._scales
+        scaled = points / self._scales
+        self._centroids = fit_centroids(scaled, self.num_clusters, self.seed, self.device) * self._scales
         self._description = {
             "name": self.name,
             "num_clusters": self.num_clusters,
             "arrays": ["centroids", "scales"],
             "seed": self.seed,
-            "fitted_on": [{"group": s.group, "num_frames": len(s.coordinates)} for s in structures],
+            "fitted_on": [{"group": group, "num_frames": num_frames} for group, num_frames in fitted_on.items()],
         }
 
     def encode(self, structure: Structure) -> np.ndarray:
@@ -96,7 +100,7 @@ class KMeansEnvironment:
         ids = np.full(structure.coordinates.shape[:2], MISSING_ID, dtype=np.int32)
         for frames, features in _features(structure):
             known = _known(features)
-            ids[frames][known] = nearest_centroids(features[known] / scales, centroids / scales)
+            ids[frames][known] = nearest_centroids(features[known] / scales, centroids / scales, self.device)
         return ids
 
     def description(self) -> Mapping[str, Any]:
@@ -116,6 +120,14 @@ class KMeansEnvironment:
                 "or Prepare.fit_on to the names of the trajectories to learn from, such as ['*']"
             )
         return self._centroids, self._scales
+
+
+def _training_points(structures: Iterable[Structure], fitted_on: dict[str, int]) -> Iterator[np.ndarray]:
+    """Batches of known features (points, 26); counts the frames of each group as they pass."""
+    for structure in structures:
+        fitted_on[structure.group] = fitted_on.get(structure.group, 0) + len(structure.coordinates)
+        for _, features in _features(structure):
+            yield features[_known(features)]
 
 
 def _known(features: np.ndarray) -> np.ndarray:

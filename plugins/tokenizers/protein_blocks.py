@@ -1,6 +1,6 @@
 """Protein Blocks: 16 local backbone shapes of five residues, known by their eight dihedral angles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class ProteinBlocks:
     name = "protein_blocks"
     num_clusters = len(BLOCK_LETTERS)
 
-    def fit(self, structures: Sequence[Structure]) -> None:
+    def fit(self, structures: Iterable[Structure]) -> None:
         """The vocabulary is fixed: does nothing."""
 
     def encode(self, structure: Structure) -> np.ndarray:
@@ -76,11 +76,23 @@ def _block_angles(stretch: np.ndarray) -> np.ndarray:
     phi, psi = phi_psi(stretch)
     blocks = stretch.shape[1] - 4
     # psi[k] is of residue k and phi[k] of residue k + 1, so one offset serves each neighbouring pair.
-    return np.stack([angle[:, k : k + blocks] for k in range(4) for angle in (psi, phi)], axis=-1)
+    columns = [angle[:, k : k + blocks] for k in range(4) for angle in (psi, phi)]
+    return np.moveaxis(np.stack(columns), 0, -1)  # each angle is contiguous in memory
 
 
 def _nearest_blocks(angles: np.ndarray) -> np.ndarray:
     """(frames, residues) IDs of angles (frames, residues, 8) in degrees; MISSING_ID where one is not finite."""
-    difference = (angles[..., None, :] - REFERENCE_ANGLES + 180.0) % 360.0 - 180.0
-    nearest = (difference**2).sum(axis=-1).argmin(axis=-1)
-    return np.where(np.isfinite(angles).all(axis=-1), nearest, MISSING_ID)
+    columns = np.moveaxis(angles, -1, 0)
+    best = np.full(angles.shape[:-1], np.inf)
+    nearest = np.full(angles.shape[:-1], MISSING_ID, dtype=np.int16)
+    distance, difference, around = (np.empty(angles.shape[:-1]) for _ in range(3))
+    for block, reference in enumerate(REFERENCE_ANGLES):
+        distance.fill(0.0)
+        for column, angle in zip(columns, reference, strict=True):
+            np.abs(np.subtract(column, angle, out=difference), out=difference)
+            np.minimum(difference, np.subtract(360.0, difference, out=around), out=difference)
+            distance += np.multiply(difference, difference, out=difference)
+        nearer = distance < best  # never where an angle is not finite
+        nearest[nearer] = block
+        np.minimum(best, distance, out=best)
+    return nearest

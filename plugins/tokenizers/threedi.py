@@ -1,6 +1,6 @@
 """3Di, the structural alphabet of Foldseek, computed by mini3di (the extra `threedi`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class ThreeDi:
         self._version = mini3di.__version__
         self._encoder: Any = mini3di.Encoder()  # its annotations leave the masks out
 
-    def fit(self, structures: Sequence[Structure]) -> None:
+    def fit(self, structures: Iterable[Structure]) -> None:
         """The vocabulary is fixed: does nothing."""
 
     def encode(self, structure: Structure) -> np.ndarray:

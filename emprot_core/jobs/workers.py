@@ -1,0 +1,66 @@
+"""Work spread over processes."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+Shared = TypeVar("Shared")
+Result = TypeVar("Result")
+_shared: list[Any] = []
+"""What a worker process was given when it started: sent once, not with every task."""
+
+
+def run_in_workers(
+    function: Callable[..., Result],
+    shared: Shared,
+    tasks: Iterable[tuple[Any, ...]],
+    num_workers: int,
+) -> Generator[tuple[Any, Result | ValueError], None, None]:
+    """function(shared, *task) for each task, as they finish: the task's first item, and the result or its ValueError.
+
+    One worker, or one task, is done in this process. Otherwise processes are spawned, so that libraries with threads
+    are safe; what they are given and give back must pickle. When the caller stops early, tasks not begun are dropped.
+
+    Raises:
+        ValueError: a worker was killed, for its memory as a rule.
+    """
+    tasks = list(tasks)
+    num_workers = min(num_workers, len(tasks))
+    if num_workers <= 1:
+        for task in tasks:
+            yield task[0], _attempt(function, shared, task)
+        return
+    num_threads = max(1, (os.cpu_count() or 1) // num_workers)
+    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _share, (shared, num_threads))
+    try:
+        futures: dict[Future[Result | ValueError], Any] = {pool.submit(_work, function, t): t[0] for t in tasks}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise ValueError(
+            "a worker process ended without a word, killed for its memory as a rule; start again with a smaller "
+            "num_workers: what is finished is kept"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _share(shared: Any, num_threads: int) -> None:
+    torch.set_num_threads(num_threads)
+    _shared.append(shared)
+
+
+def _work(function: Callable[..., Result], task: tuple[Any, ...]) -> Result | ValueError:
+    return _attempt(function, _shared[0], task)
+
+
+def _attempt(function: Callable[..., Result], shared: Any, task: tuple[Any, ...]) -> Result | ValueError:
+    try:
+        return function(shared, *task)
+    except ValueError as error:
+        return error

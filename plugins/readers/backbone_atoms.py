@@ -1,0 +1,50 @@
+"""Which atoms of a protein are its backbone, by their names."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from .chunks import RESIDUE_TYPE
+
+Incomplete = Literal["refuse", "leave_out"]
+_ATOM_NAMES = (("N",), ("CA",), ("C",), ("O", "OT1", "OC1", "O1", "OXT"))  # the last residue's oxygen has many names
+
+
+def backbone_atoms(
+    residues: Sequence[tuple[int, str, Sequence[tuple[str, int]]]], incomplete: Incomplete
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """The backbone of residues given as number, name, and name and index of each atom.
+
+    A residue without CA is a cap (ACE, NME) and left out. Of atoms of one name (alternate locations) the first counts.
+
+    Returns:
+        residues (R,) of RESIDUE_TYPE, indices of their atoms (R, 4) int64, and a note on residues that were left out.
+
+    Raises:
+        ValueError: a residue lacks N, C or O and `incomplete` is "refuse".
+    """
+    found, indices, lacking = [], [], []
+    for number, name, atoms in residues:
+        index: dict[str, int] = {}
+        for atom, place in atoms:
+            index.setdefault(atom, place)
+        if "CA" not in index:
+            continue
+        places = [next((index[n] for n in names if n in index), None) for names in _ATOM_NAMES]
+        if None in places:
+            lost = ", ".join(names[0] for names, place in zip(_ATOM_NAMES, places, strict=True) if place is None)
+            lacking.append(f"{name} {number} (no {lost})")
+            continue
+        found.append((number, name[:4]))
+        indices.append(places)
+    notes: tuple[str, ...] = ()
+    if lacking:
+        shown = ", ".join(lacking[:8]) + (", ..." if len(lacking) > 8 else "")
+        if incomplete == "refuse":
+            raise ValueError(
+                f"{len(lacking)} residues lack backbone atoms: {shown}; complete the structure, or bind the reader's "
+                "incomplete = 'leave_out'"
+            )
+        notes = (f"{len(lacking)} residues lack backbone atoms and were left out: {shown}",)
+    return np.array(found, dtype=RESIDUE_TYPE), np.array(indices, dtype=np.int64).reshape(-1, 4), notes

@@ -1,0 +1,83 @@
+"""Cluster IDs that the user brings, in NPY or NPZ files."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from emprot_core.contracts import Structure
+from emprot_core.registry import register
+
+from .chunks import frame_slices
+from .layout import fill_in, match_layout
+
+_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@register("reader", "ids_npy")
+class IdsNpy:
+    """One trajectory a file: an array (frames, residues) of integers, -1 where an ID is unknown. No pickle.
+
+    An NPY file is memory-mapped; an NPZ file, being compressed, is held in memory. For tokenizers.precomputed.
+    """
+
+    def __init__(
+        self, array: str = "cluster_ids", group: str = "", time_step_ns: float = float("nan"), layout: str = ""
+    ):
+        """
+        Args:
+            array: its name in NPZ files.
+            group: the protein; replicas must share it. It may hold fields of the layout.
+            time_step_ns: between frames; NaN where unknown.
+            layout: how the paths end, with fields: `{protein}_run{replica}.npy` with group = '{protein}'.
+        """
+        self.array, self.group, self.time_step_ns, self.layout = array, group, time_step_ns, layout
+
+    def read(self, path: Path) -> Iterator[Structure]:
+        """
+        Raises:
+            ValueError: the file is damaged, lacks the array, or the array is no table of integers.
+        """
+        path = Path(path)
+        group = fill_in(self.group, match_layout(self.layout, path), "readers.ids_npy.group")
+        ids = self._load(path)
+        if ids.ndim != 2 or 0 in ids.shape or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(
+                f"{path} holds {ids.dtype} of shape {ids.shape}, expected integers of shape (frames, residues), one of "
+                "each or more; convert or reshape them"
+            )
+        for frames in frame_slices(*ids.shape):
+            yield ids_structure(np.array(ids[frames]), group, self.time_step_ns)
+
+    def _load(self, path: Path) -> np.ndarray:
+        try:
+            if path.suffix.lower() != ".npz":
+                return np.load(path, mmap_mode="r", allow_pickle=False)
+            with np.load(path, allow_pickle=False) as file:
+                if self.array not in file.files:
+                    raise ValueError(f"it has no array {self.array!r}, but {file.files}; bind ids_npy.array")
+                return file[self.array]
+        except _DAMAGE as error:
+            raise ValueError(f"{path} cannot be read as an array ({error})") from error
+
+
+def ids_structure(
+    ids: np.ndarray,
+    group: str,
+    time_step_ns: float,
+    segments: np.ndarray | None = None,
+    residues: np.ndarray | None = None,
+    notes: tuple[str, ...] = (),
+) -> Structure:
+    """A Structure of cluster IDs (frames, residues) without coordinates."""
+    return Structure(
+        coordinates=np.empty((*ids.shape, 0, 3), np.float32),
+        segments=np.zeros(ids.shape[1], np.int32) if segments is None else segments,
+        residues=residues,
+        group=group,
+        time_step_ns=time_step_ns,
+        cluster_ids=ids,
+        notes=notes,
+    )
