@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from emprot_core.batch import MISSING_ID, Batch, target_mask
-from emprot_core.contracts import LossTerms, Outputs, TokenScores
+from emprot_core.batch import Batch
+from emprot_core.contracts import LossTerms, Outputs
 from emprot_core.registry import register
+
+from .positions import PositionWeights, check_smoothing, terms_of_logits
 
 
 @register("loss")
@@ -33,49 +33,19 @@ class MaskedCrossEntropy:
         Raises:
             ValueError: label_smoothing lies outside [0, 1), or a weight is negative.
         """
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 <= label_smoothing < 1")
-        self.label_smoothing = label_smoothing
-        self.horizon_weights = _weights("horizon_weights", horizon_weights)
-        self.class_weights = _weights("class_weights", class_weights)
+        self.label_smoothing = check_smoothing(label_smoothing)
+        self.weights = PositionWeights(horizon_weights, class_weights)
+
+    def use_class_weights(self, weights: Tensor) -> None:
+        """Take (C,) class weights that come from the data."""
+        self.weights.use_class_weights(weights)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> LossTerms:
         """The loss of cluster_logits (B, F, N, C), in nats, computed in float32 or better."""
-        logits = outputs["cluster_logits"]
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        mask = target_mask(batch)
-        targets = torch.where(mask, batch["future_cluster_ids"], MISSING_ID)
-        # ignore_index instead of logits[M]: the same numbers without a copy, and without a sync on CUDA.
-        nll = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=MISSING_ID, reduction="none")
-        nll = nll.view_as(targets)
-        weights = mask.to(logits.dtype) * self._position_weights(targets, logits)
-        objective = nll
-        if self.label_smoothing:
-            uniform = logits.logsumexp(dim=-1) - logits.mean(dim=-1)
-            objective = (1 - self.label_smoothing) * nll + self.label_smoothing * uniform
-        scores = TokenScores(mask, nll.detach(), logits.detach().argmax(dim=-1))
-        return LossTerms((weights * objective).sum(), weights.sum(), scores)
+        return terms_of_logits(outputs, batch, self.weights, self._objective)
 
-    def _position_weights(self, targets: Tensor, logits: Tensor) -> Tensor | float:
-        weights: Tensor | float = 1.0
-        if self.horizon_weights is not None:
-            _check_length("horizon_weights", self.horizon_weights, logits.shape[1], "future steps")
-            weights = self.horizon_weights.to(logits)[:, None]
-        if self.class_weights is not None:
-            _check_length("class_weights", self.class_weights, logits.shape[-1], "clusters")
-            weights = weights * self.class_weights.to(logits)[targets.clamp_min(0)]
-        return weights
-
-
-def _weights(name: str, values: Sequence[float] | None) -> Tensor | None:
-    if values is None:
-        return None
-    weights = torch.as_tensor(values, dtype=torch.float64)
-    if weights.ndim != 1 or bool((weights < 0).any()) or not bool(weights.isfinite().all()):
-        raise ValueError(f"{name} is {values}, expected a list of finite weights of 0 or more")
-    return weights
-
-
-def _check_length(name: str, weights: Tensor, wanted: int, what: str) -> None:
-    if len(weights) != wanted:
-        raise ValueError(f"{name} has {len(weights)} weights, expected {wanted}: one for each of the {what}")
+    def _objective(self, nll: Tensor, logits: Tensor) -> Tensor:
+        if not self.label_smoothing:
+            return nll
+        uniform = logits.logsumexp(dim=-1) - logits.mean(dim=-1)
+        return (1 - self.label_smoothing) * nll + self.label_smoothing * uniform

@@ -1,0 +1,211 @@
+"""LinearCrossEntropy beside the forms it replaces: forward and backward from features (B, F, N, D), weight (C, D).
+
+Half of the positions have a target. The forms take turns within one process; on a CPU in one thread, by the process's
+own time and with deterministic algorithms, as jobs have it there. Peak memory is that of one call in a fresh process.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.timing import in_fresh_process, peak_memory_mb, synchronize
+from emprot_core import registry
+from emprot_core.batch import Batch, target_mask
+
+SEED_FORM = "project_all"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Sizes (the letters of emprot_core.batch) and the type of the products."""
+
+    C: int
+    num_repeats: int
+    B: int = 4
+    F: int = 5
+    N: int = 300
+    D: int = 512
+    dtype: str = "float32"
+
+    @property
+    def name(self) -> str:
+        return f"C={self.C} {self.dtype}"
+
+
+CASES = [Case(256, 40), Case(5_000, 9), Case(50_000, 3), Case(50_000, 3, dtype="bfloat16")]
+
+
+@dataclass
+class Problem:
+    """What every form gets."""
+
+    features: Tensor  # (B, F, N, D)
+    weight: Tensor  # (C, D)
+    batch: Batch
+
+
+def project_all(problem: Problem) -> Tensor:
+    """All logits, then those of the positions that count: the form the project started from."""
+    mask = target_mask(problem.batch)
+    logits = F.linear(problem.features, problem.weight)[mask]
+    return F.cross_entropy(logits.float(), problem.batch["future_cluster_ids"][mask], reduction="sum")
+
+
+def mask_first(problem: Problem) -> Tensor:
+    """The logits of the positions that count alone."""
+    mask = target_mask(problem.batch)
+    logits = F.linear(problem.features[mask], problem.weight)
+    return F.cross_entropy(logits.float(), problem.batch["future_cluster_ids"][mask], reduction="sum")
+
+
+def masked_cross_entropy(problem: Problem) -> Tensor:
+    """All logits and losses.MaskedCrossEntropy, scores included."""
+    outputs = {"cluster_logits": F.linear(problem.features, problem.weight)}
+    return registry.get("loss", "MaskedCrossEntropy")()(outputs, problem.batch).sum
+
+
+def linear_cross_entropy(problem: Problem, chunk_rows: int | None = None) -> Tensor:
+    """losses.LinearCrossEntropy as it comes, scores included."""
+    outputs = {"features": problem.features, "weight": problem.weight, "bias": None}
+    return registry.get("loss", "LinearCrossEntropy")(chunk_rows=chunk_rows)(outputs, problem.batch).sum
+
+
+def linear_cross_entropy_64(problem: Problem) -> Tensor:
+    """The same in chunks of 64 rows, for the least memory."""
+    return linear_cross_entropy(problem, chunk_rows=64)
+
+
+FORMS = {
+    form.__name__: form
+    for form in (project_all, mask_first, masked_cross_entropy, linear_cross_entropy, linear_cross_entropy_64)
+}
+
+
+def run(device: str) -> list[dict[str, Any]]:
+    """One record per case."""
+    records = []
+    for case in CASES:
+        record = in_fresh_process(measure_times, case, device)
+        record["peaks_mb"] = {name: in_fresh_process(measure_peak, case, device, name) for name in FORMS}
+        record["peak_memory_mb"] = record["peaks_mb"]["linear_cross_entropy"]
+        record["gradients_mb"] = gradients_mb(case)
+        record["ratios"] |= memory_ratios(record["peaks_mb"], record["gradients_mb"])
+        records.append(record)
+    return records
+
+
+def measure_times(case: Case, device_name: str) -> dict[str, Any]:
+    """The time of every form, interleaved, and the ratio of every form to the seed's."""
+    device = prepare(device_name)
+    problem = make_problem(case, device)
+    seconds: dict[str, list[float]] = {name: [] for name in FORMS}
+    for repeat in range(case.num_repeats + 1):
+        for name, form in FORMS.items():
+            problem.features.grad = problem.weight.grad = None
+            elapsed = time_once(partial(forward_backward, form, problem, case), device)
+            if repeat:  # the first round warms up
+                seconds[name].append(elapsed)
+    ratios = {
+        f"{name}: {SEED_FORM} takes": statistics.median(a / b for a, b in zip(seconds[SEED_FORM], ours, strict=True))
+        for name, ours in seconds.items()
+    }
+    times = {name: spread(values) for name, values in seconds.items()}
+    return {
+        **asdict(case),
+        "name": case.name,
+        "num_parameters": case.C * case.D,
+        "num_threads": torch.get_num_threads(),
+        "times": times,
+        "ratios": ratios,
+    }
+
+
+def measure_peak(case: Case, device_name: str, form_name: str) -> float:
+    """MB by which one call of a form raises the peak of a process that holds the inputs."""
+    device = prepare(device_name)
+    work = partial(forward_backward, FORMS[form_name])
+    small = Case(case.C // 16, 1, N=8, dtype=case.dtype)
+    work(make_problem(small, device), small)  # loads the code, which is no cost of a form
+    problem = make_problem(case, device)
+    if device.type == "cuda":
+        return peak_memory_mb(partial(work, problem, case), device)
+    before = high_water_mb()
+    work(problem, case)
+    return high_water_mb() - before
+
+
+def prepare(device_name: str) -> torch.device:
+    device = torch.device(device_name)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+    return device
+
+
+def forward_backward(form: Callable[[Problem], Tensor], problem: Problem, case: Case) -> None:
+    with torch.autocast(problem.features.device.type, dtype=torch.bfloat16, enabled=case.dtype == "bfloat16"):
+        loss = form(problem)
+    (loss / problem.features.shape[0]).backward()
+
+
+def make_problem(case: Case, device: torch.device) -> Problem:
+    """Random features and weight; targets by Zipf's law, as real vocabularies are; every second one is missing."""
+    torch.manual_seed(0)
+    shape = (case.B, case.F, case.N)
+    frequencies = 1.0 / torch.arange(1, case.C + 1)
+    ids = torch.multinomial(frequencies, case.B * case.F * case.N, replacement=True).view(shape)
+    batch: dict[str, Tensor] = {
+        "future_cluster_ids": ids.masked_fill(torch.rand(shape) < 0.5, -1).to(device),
+        "future_step_mask": torch.ones(case.B, case.F, dtype=torch.bool, device=device),
+        "residue_mask": torch.ones(case.B, case.N, dtype=torch.bool, device=device),
+    }
+    # In place: a temporary would raise the peak of the process beforehand.
+    features = torch.empty(*shape, case.D, device=device).normal_().requires_grad_()
+    weight = torch.empty(case.C, case.D, device=device).normal_(std=case.D**-0.5).requires_grad_()
+    return Problem(features, weight, batch)  # type: ignore[arg-type]
+
+
+def time_once(work: Callable[[], Any], device: torch.device) -> float:
+    """Seconds: of this process on a CPU, by the clock on CUDA."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    synchronize(device)
+    start = clock()
+    work()
+    synchronize(device)
+    return clock() - start
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    deciles = statistics.quantiles(seconds, n=10)
+    return {
+        "median_ms": 1e3 * statistics.median(seconds),
+        "p10_ms": 1e3 * deciles[0],
+        "p90_ms": 1e3 * deciles[-1],
+    }
+
+
+def gradients_mb(case: Case) -> float:
+    """MB of the gradients of features and weight, which no form can do without."""
+    return 4 * case.D * (case.B * case.F * case.N + case.C) / 2**20
+
+
+def memory_ratios(peaks_mb: dict[str, float], gradients: float) -> dict[str, float]:
+    seed = peaks_mb[SEED_FORM]
+    ratios = {f"{name}: {SEED_FORM} peaks at": seed / peak for name, peak in peaks_mb.items()}
+    beyond = {name: max(peak - gradients, 1.0) for name, peak in peaks_mb.items()}
+    extra = {f"{name}: {SEED_FORM} beyond the gradients": beyond[SEED_FORM] / b for name, b in beyond.items()}
+    return ratios | extra
+
+
+def high_water_mb() -> float:
+    """The peak of this process's memory; ru_maxrss would count the parent's as well."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10

@@ -1,0 +1,177 @@
+"""Softmax cross-entropy of a linear map, with gradients formed chunk by chunk in the forward pass.
+
+The gradient of the logits, softmax - target, is at hand in the forward pass, so that nothing of their size need be
+kept for the backward pass (the idea of Liger, Hsu et al. 2024, arXiv:2410.10989; compare cut cross-entropy,
+Wijmans et al. 2024, arXiv:2411.09009).
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class Rows(NamedTuple):
+    """The R positions that count, ordered by horizon."""
+
+    position: Tensor  # (R,) long, index into the flattened (B, F, N)
+    target: Tensor  # (R,) long
+    weight: Tensor  # (R,) float32, or float64 for features in float64: the type of the softmax and of all sums
+    per_horizon: list[int]  # rows of each horizon
+
+
+def chunked_cross_entropy(
+    features: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, label_smoothing: float, chunk_rows: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weighted sum of the smoothed cross-entropy over rows, (); the plain cross-entropy and the most probable
+    class of each, (R,).
+
+    Products are taken in the type of autocast, or of the features. The sum can be differentiated once; gradients
+    that nobody asks for are not computed.
+
+    Args:
+        features: (B, F, N, D). weight: (C, D). bias: (C,), (F, C) or None.
+    """
+    wanted = [torch.is_grad_enabled() and t is not None and t.requires_grad for t in (features, weight, bias)]
+    if any(wanted):
+        return _GradientsInForward.apply(features, weight, bias, rows, label_smoothing, chunk_rows, wanted)
+    return _over_chunks(features, weight, bias, rows, label_smoothing, chunk_rows, None)
+
+
+class _GradientsInForward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
+        rows, label_smoothing, chunk_rows, wanted = rest
+        gradients = _Gradients(features, weight, bias, rows, wanted)
+        loss, nll, predicted = _over_chunks(features, weight, bias, rows, label_smoothing, chunk_rows, gradients)
+        ctx.gradients = gradients.results()
+        ctx.mark_non_differentiable(nll, predicted)
+        return loss, nll, predicted
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, loss_gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("LinearCrossEntropy keeps its gradients for one backward pass; compute the loss anew")
+        # Scaled in place and let go, so that the (C, D) gradient of the weight exists once.
+        gradients, ctx.gradients = ctx.gradients, None
+        return *(g if g is None else g.mul_(loss_gradient) for g in gradients), None, None, None, None
+
+
+class _Chunk(NamedTuple):
+    span: slice  # among the rows
+    num_rows: int
+    pieces: list[tuple[int, slice]]  # (horizon, its rows within the chunk)
+
+
+class _Gradients:
+    """The gradients that are wanted, as sums over chunks; the others are None."""
+
+    def __init__(self, features: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, wanted: list[bool]):
+        self.inputs, self.rows = (features, weight, bias), rows
+        sums = rows.weight.dtype
+        # Flat and contiguous, which the features of a model need not be.
+        self.features = features.new_zeros(features.shape).flatten(0, 2) if wanted[0] else None
+        self.weight = torch.zeros_like(weight, dtype=sums) if wanted[1] else None
+        dtype = _product_dtype(features)
+        self.product = torch.empty_like(weight, dtype=dtype) if wanted[1] and dtype != sums else None
+        self.bias = torch.zeros_like(bias, dtype=sums) if bias is not None and wanted[2] else None
+
+    def add(self, chunk: _Chunk, x: Tensor, weight: Tensor, error: Tensor, low: Tensor) -> None:
+        """Add a chunk: its features x (rows, D), which are used up, the weight, and softmax - target (rows, C), twice:
+        `error` in the type of the sums and `low` in that of the products."""
+        row_weight = self.rows.weight[chunk.span]
+        if self.features is not None:
+            gradient = torch.mm(low, weight).mul_(row_weight[:, None])
+            self.features.index_copy_(0, self.rows.position[chunk.span], gradient.to(self.features.dtype))
+        if self.weight is not None:
+            x.mul_(row_weight[:, None])
+            if self.product is None:
+                self.weight.addmm_(low.t(), x)
+            else:
+                self.weight.add_(torch.mm(low.t(), x, out=self.product))
+        if self.bias is not None:
+            per_horizon = self.bias.expand(len(self.rows.per_horizon), -1)
+            for horizon, piece in chunk.pieces:
+                per_horizon[horizon].addmv_(error[piece].t(), row_weight[piece])
+
+    def results(self) -> list[Tensor | None]:
+        """In the shape and type of what each is the gradient of."""
+        sums = (self.features, self.weight, self.bias)
+        pairs = zip(sums, self.inputs, strict=True)
+        return [None if g is None or t is None else g.view(t.shape).to(t.dtype) for g, t in pairs]
+
+
+def _over_chunks(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    rows: Rows,
+    label_smoothing: float,
+    chunk_rows: int,
+    gradients: _Gradients | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    dtype = _product_dtype(features)
+    x_of_all, weight = features.flatten(0, 2), weight.to(dtype)
+    chunks = list(_chunks(rows.per_horizon, chunk_rows))
+    # One buffer for the products, and one for the sums where their type is another.
+    low_of_all = weight.new_empty(max((chunk.num_rows for chunk in chunks), default=0), len(weight))
+    p_of_all = low_of_all if dtype == rows.weight.dtype else torch.empty_like(low_of_all, dtype=rows.weight.dtype)
+    loss, nll, predicted = rows.weight.new_zeros(()), torch.empty_like(rows.weight), torch.empty_like(rows.target)
+    for chunk in chunks:
+        low, p, target = low_of_all[: chunk.num_rows], p_of_all[: chunk.num_rows], rows.target[chunk.span, None]
+        x = x_of_all.index_select(0, rows.position[chunk.span]).to(dtype)
+        torch.mm(x, weight.t(), out=low)
+        if p_of_all is not low_of_all:
+            p.copy_(low)
+        if bias is not None:
+            per_horizon = bias.expand(len(rows.per_horizon), -1)
+            for horizon, piece in chunk.pieces:
+                p[piece] += per_horizon[horizon]
+        objective, nll[chunk.span], predicted[chunk.span] = _softmax_(p, target, label_smoothing)
+        loss += rows.weight[chunk.span].dot(objective)
+        if gradients is not None:
+            p.scatter_(1, target, p.gather(1, target) - (1 - label_smoothing))
+            if label_smoothing:
+                p -= label_smoothing / len(weight)
+            if p_of_all is not low_of_all:
+                low.copy_(p)
+            gradients.add(chunk, x, weight, p, low)
+    return loss, nll, predicted
+
+
+def _softmax_(p: Tensor, target: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn logits (rows, C) into probabilities in place; give smoothed and plain cross-entropy and the best class."""
+    largest, best = p.max(dim=1, keepdim=True)
+    nll = largest - p.gather(1, target)
+    uniform = largest - p.mean(dim=1, keepdim=True) if label_smoothing else nll
+    torch.softmax(p, dim=1, out=p)
+    # The largest probability is 1 / C or more, so that its logarithm is as good as that of the sum of exponentials.
+    log_largest = p.gather(1, best).log()
+    nll, uniform = nll - log_largest, uniform - log_largest
+    objective = (1 - label_smoothing) * nll + label_smoothing * uniform
+    return objective[:, 0], nll[:, 0], best[:, 0]
+
+
+def _product_dtype(features: Tensor) -> torch.dtype:
+    """That of autocast, which leaves float64 alone; without autocast that of the features."""
+    device = features.device.type
+    if torch.is_autocast_enabled(device) and features.dtype != torch.float64:
+        return torch.get_autocast_dtype(device)
+    return features.dtype
+
+
+def _chunks(per_horizon: list[int], chunk_rows: int) -> Iterator[_Chunk]:
+    """Chunks of at most chunk_rows rows, as even as may be."""
+    total = sum(per_horizon)
+    size = math.ceil(total / math.ceil(total / chunk_rows)) if total else 1
+    ends = list(accumulate(per_horizon))
+    for start in range(0, total, size):
+        stop = min(start + size, total)
+        bounds = [(max(start, end - count), min(stop, end)) for end, count in zip(ends, per_horizon, strict=True)]
+        pieces = [(h, slice(low - start, high - start)) for h, (low, high) in enumerate(bounds) if low < high]
+        yield _Chunk(slice(start, stop), stop - start, pieces)

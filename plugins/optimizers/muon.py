@@ -1,0 +1,57 @@
+"""Muon for the matrices inside the model, AdamW for all else."""
+
+from collections.abc import Sequence
+
+import torch
+
+from emprot_core.registry import register
+
+from .guarded import GuardedOptimizer
+from .parameter_groups import NamedParameters, decay_groups, is_weight
+
+
+@register("optimizer")
+def muon(
+    named_parameters: NamedParameters,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    momentum: float = 0.95,
+    betas: tuple[float, float] = (0.9, 0.999),
+    tables: Sequence[str] = ("embedding", "table"),
+) -> torch.optim.Optimizer:
+    """Muon (Jordan et al. 2024): the momentum of a matrix, orthogonalised by five Newton-Schulz iterations.
+
+    It takes weights of two dimensions; biases, norms, tensors of more dimensions and tables of embeddings go to
+    AdamW. The update of a matrix has the size AdamW's would have (Liu et al. 2025, arXiv:2502.16982), so that both
+    share learning rate and weight decay.
+
+    Args:
+        momentum: of Muon. betas: of AdamW.
+        tables: a parameter is a table of embeddings if its name contains one of these.
+
+    Raises:
+        ValueError: this torch has no Muon.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise ValueError(
+            f"optimizers.muon needs torch 2.9 or newer (torch.optim.Muon), this is torch {torch.__version__}; "
+            "install a newer torch, or use optimizers.adamw"
+        )
+    is_matrix = {
+        name: parameter.ndim == 2 and is_weight(name, parameter) and not any(table in name for table in tables)
+        for name, parameter in named_parameters
+    }
+    matrices = [parameter for name, parameter in named_parameters if is_matrix[name]]
+    others = decay_groups(
+        [(name, parameter) for name, parameter in named_parameters if not is_matrix[name]], weight_decay
+    )
+    parts: list[torch.optim.Optimizer] = []
+    if matrices:
+        parts.append(
+            torch.optim.Muon(
+                matrices, lr=learning_rate, weight_decay=weight_decay, momentum=momentum, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    if others:
+        parts.append(torch.optim.AdamW(others, lr=learning_rate, betas=betas, fused=True))
+    return GuardedOptimizer(*parts)

@@ -1,0 +1,150 @@
+"""Learning rate as a closed form of the optimizer step, so that a resumed run has the same rate."""
+
+import math
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from emprot_core.registry import register
+
+
+@register("scheduler")
+def cosine_with_warmup(
+    optimizer: Optimizer, num_steps: int, warmup_proportion: float = 0.1, min_lr: float = 0.0
+) -> LambdaLR:
+    """Linear warmup over a share of the steps, then half a cosine down to min_lr (Loshchilov & Hutter 2017).
+
+    Raises:
+        ValueError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
+    """
+    return _warmup_then(_half_cosine, optimizer, num_steps, warmup_proportion, min_lr)
+
+
+@register("scheduler")
+def linear(optimizer: Optimizer, num_steps: int, warmup_proportion: float = 0.1, min_lr: float = 0.0) -> LambdaLR:
+    """Linear warmup over a share of the steps, then a straight line down to min_lr.
+
+    Raises:
+        ValueError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
+    """
+    return _warmup_then(lambda progress: 1 - progress, optimizer, num_steps, warmup_proportion, min_lr)
+
+
+@register("scheduler")
+def warmup_stable_decay(
+    optimizer: Optimizer,
+    num_steps: int,
+    warmup_proportion: float = 0.1,
+    decay_proportion: float = 0.2,
+    min_lr: float = 0.0,
+) -> LambdaLR:
+    """Linear warmup, a constant rate, and over the last share of the steps a fall to min_lr (Hu et al. 2024).
+
+    The fall is 1 - sqrt(progress), which Haegele et al. 2024 (arXiv:2405.18392) found better than a line.
+
+    Raises:
+        ValueError: the proportions are negative or together above 1, or min_lr is above the learning rate.
+    """
+    _check_share("decay_proportion", decay_proportion)
+    if warmup_proportion + decay_proportion > 1:
+        raise ValueError(
+            f"warmup_proportion + decay_proportion is {warmup_proportion + decay_proportion}, expected at most 1: "
+            "shares of the run's steps; lower one of them"
+        )
+    # The decay as a share of the steps after the warmup, which is what progress counts.
+    share = decay_proportion / (1 - warmup_proportion) if decay_proportion else 0.0
+
+    def fall(progress: float) -> float:
+        past = progress - (1 - share)
+        return 1 - math.sqrt(past / share) if past > 0 and share else 1.0
+
+    return _warmup_then(fall, optimizer, num_steps, warmup_proportion, min_lr)
+
+
+@register("scheduler")
+def one_cycle(
+    optimizer: Optimizer,
+    num_steps: int,
+    warmup_proportion: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> LambdaLR:
+    """Half a cosine up to the learning rate and half a cosine down (Smith & Topin 2019), as torch's OneCycleLR.
+
+    The momentum stays as it is.
+
+    Args:
+        div_factor: the first rate is the learning rate / div_factor.
+        final_div_factor: the last rate is the first rate / final_div_factor.
+
+    Raises:
+        ValueError: warmup_proportion lies outside [0, 1], or a factor is below 1.
+    """
+    _check_share("warmup_proportion", warmup_proportion)
+    for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}, expected 1 or more: rates are divided by it")
+    first, last = 1 / div_factor, 1 / (div_factor * final_div_factor)
+    peak, end = warmup_proportion * num_steps - 1, num_steps - 1
+
+    def factor(step: int) -> float:
+        if step <= peak and peak > 0:
+            return 1 + (first - 1) * _half_cosine(step / peak)
+        progress = (step - peak) / (end - peak) if end > peak else 1.0
+        return last + (1 - last) * _half_cosine(min(1.0, progress))
+
+    return LambdaLR(optimizer, factor)
+
+
+@register("scheduler")
+def step(optimizer: Optimizer, num_steps: int, drop_every: float = 0.3, factor: float = 0.1) -> LambdaLR:
+    """Multiply the learning rate by `factor` after every share `drop_every` of the run's steps.
+
+    Raises:
+        ValueError: drop_every is not above 0.
+    """
+    if drop_every <= 0:
+        raise ValueError(f"drop_every is {drop_every}, expected a share of the run's steps above 0")
+    length = max(1, round(drop_every * num_steps))
+    return LambdaLR(optimizer, lambda index: factor ** (index // length))
+
+
+@register("scheduler")
+def constant(optimizer: Optimizer, num_steps: int) -> LambdaLR:
+    """The learning rate as it is."""
+    return LambdaLR(optimizer, lambda index: 1.0)
+
+
+def _warmup_then(
+    shape: Callable[[float], float], optimizer: Optimizer, num_steps: int, warmup_proportion: float, min_lr: float
+) -> LambdaLR:
+    """A linear warmup, then `shape`: from 1 to 0 as the progress goes from 0 to 1, stretched to end at min_lr."""
+    _check_share("warmup_proportion", warmup_proportion)
+    num_warmup = round(warmup_proportion * num_steps)
+
+    def factor_from(floor: float) -> Callable[[int], float]:
+        def factor(step: int) -> float:
+            if step < num_warmup:
+                return (step + 1) / num_warmup
+            progress = min(1.0, (step - num_warmup) / max(1, num_steps - num_warmup))
+            return floor + (1 - floor) * shape(progress)
+
+        return factor
+
+    floors = []
+    for group in optimizer.param_groups:
+        if min_lr > group["lr"]:
+            raise ValueError(f"min_lr is {min_lr}, above the learning rate {group['lr']}; lower min_lr")
+        floors.append(min_lr / group["lr"] if group["lr"] else 0.0)
+    return LambdaLR(optimizer, [factor_from(floor) for floor in floors])
+
+
+def _half_cosine(progress: float) -> float:
+    """From 1 to 0 as the progress goes from 0 to 1."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}, expected 0 to 1: a share of the run's steps")
