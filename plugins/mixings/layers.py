@@ -44,3 +44,16 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
         return x + self.layers(x)
+
+
+class TransformerLayer(nn.Module):
+    """Attention, then the feed-forward layer."""
+
+    def __init__(self, d_embed: int, num_heads: int, dropout: float, attention: Attention):
+        super().__init__()
+        self.attend = AttentionLayer(d_embed, num_heads, dropout, attention)
+        self.feed = FeedForward(d_embed, dropout)
+
+    def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
+        """queries (batch, q, D), keys (batch, k, D), mask bool to (batch, q, k) -> (batch, q, D)."""
+        return self.feed(self.attend(queries, keys, mask, bias))

@@ -49,7 +49,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         """
         Args:
             mixing: how frames and residues see each other; mixings.Temporal by default.
-            max_history: the longest history that has frame embeddings.
+            max_history: the longest history that has frame embeddings; 0 for none, and any length.
             residue_embedding: residues that get an embedding of their index, 0 for none. It means something
                 within one protein only.
             residue_dropout: probability of leaving out a residue's index embedding, per window and residue.
@@ -72,7 +72,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.residue_dropout = residue_dropout
         self.output_bias_init = output_bias_init
         self.cluster_embedding = ClusterTable(num_clusters, d_embed, cluster_lookup)
-        self.frame_embedding = nn.Embedding(max_history, d_embed)
+        self.frame_embedding = nn.Embedding(max_history, d_embed) if max_history else None
         self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
         self.dropout = nn.Dropout(dropout)
         mixing = mixing if mixing is not None else registry.get("mixing", "Temporal")()
@@ -83,7 +83,8 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self._initialise(residue_embedding_std, time_embedding_std)
 
     def _initialise(self, residue_std: float, time_std: float) -> None:
-        nn.init.normal_(self.frame_embedding.weight, std=time_std)
+        if self.frame_embedding is not None:
+            nn.init.normal_(self.frame_embedding.weight, std=time_std)
         if self.residue_embedding is not None:
             nn.init.normal_(self.residue_embedding.weight, std=residue_std)
         if self.output_table is not None:
@@ -142,17 +143,21 @@ class ProteinTransformerClassificationOnly(nn.Module):
 
     def _embed(self, ids: Tensor, visible: Tensor) -> Tensor:
         num_windows, num_frames, num_residues = ids.shape
-        if num_frames > self.max_history:
-            raise ValueError(
-                f"the history has {num_frames} frames, the model has embeddings for {self.max_history}; "
-                f"raise max_history to at least {num_frames}"
-            )
         tokens = self.cluster_embedding(torch.where(visible, ids, self.num_clusters))
-        back = torch.arange(num_frames - 1, -1, -1, device=ids.device)
-        tokens = tokens + self.frame_embedding(back)[:, None, :]
+        if self.frame_embedding is not None:
+            tokens = tokens + self._embed_frames(num_frames, ids.device)[:, None]
         if self.residue_embedding is not None:
             tokens = tokens + self._embed_residues(num_windows, num_residues, ids.device)[:, None]
         return self.dropout(tokens)
+
+    def _embed_frames(self, num_frames: int, device: torch.device) -> Tensor:
+        assert self.frame_embedding is not None
+        if num_frames > self.max_history:
+            raise ValueError(
+                f"the history has {num_frames} frames, the model has embeddings for {self.max_history}; "
+                f"raise max_history to at least {num_frames}, or set it to 0"
+            )
+        return self.frame_embedding(torch.arange(num_frames - 1, -1, -1, device=device))
 
     def _embed_residues(self, num_windows: int, num_residues: int, device: torch.device) -> Tensor:
         assert self.residue_embedding is not None

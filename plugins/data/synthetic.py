@@ -1,0 +1,120 @@
+"""Endless data of a process whose exact distribution is known: does a model learn what there is to learn?"""
+
+import hashlib
+import json
+from itertools import pairwise
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emprot_core.contracts import Split, Vocabulary
+from emprot_core.registry import register
+
+from .synthetic_process import CoupledProcess, entropy_bits
+from .synthetic_windows import SyntheticLoader, SyntheticWindows
+
+_VERSION = 1  # raised when the same parameters come to give other windows
+_BAYES_STREAM = len(get_args(Split))  # the streams 0, 1, 2 are those of the splits
+_BAYES_TRAJECTORIES = 64
+
+
+@register("data")
+class Synthetic:
+    """Windows of N residues on one random cycle, each driven by its two last states and by its neighbour's last.
+
+    p(x[t+1,n] = y | past) = softmax_y(2 [y = x[t,n]] + g1 G1[x[t,n], y] + g2 G2[x[t-1,n], y] + g3 G3[x[t,nb(n)], y]).
+    g2 sets the memory, g3 the coupling. Batches have a key more, next_distribution (B, N, C): the exact p at h = 1,
+    which metrics.ExactKL reads. Training windows never come twice; validation and test windows are always the same.
+    """
+
+    def __init__(
+        self,
+        history: int,
+        horizon: int,
+        g1: float = 1.0,
+        g2: float = 1.25,
+        g3: float = 1.25,
+        num_residues: int = 24,
+        num_clusters: int = 16,
+        process_seed: int = 0,
+        batch_size: int = 64,
+        eval_batch_size: int = 256,
+        train_windows: int = 6400,
+        validation_windows: int = 1024,
+        test_windows: int = 1024,
+    ):
+        """
+        Args:
+            history: K, at least 2 frames: the process remembers two.
+            horizon: F, frames to predict.
+            g1, g2, g3: strengths of the residue's own state, its state before that, and its neighbour's.
+            process_seed: of G1, G2, G3 and the cycle. The windows depend on the run's seed as well.
+            batch_size: windows of a micro-batch in training. eval_batch_size: in validation and test.
+            train_windows: of one epoch; baselines are fitted on the first epoch's.
+
+        Raises:
+            ValueError: a size or seed is too small.
+        """
+        strengths = {"g1": float(g1), "g2": float(g2), "g3": float(g3)}
+        process: dict[str, Any] = {**strengths, "num_residues": num_residues, "num_clusters": num_clusters}
+        self._num_windows = {"train": train_windows, "validation": validation_windows, "test": test_windows}
+        batch_sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        _check_at_least(2, {"history": history, "num_residues": num_residues, "num_clusters": num_clusters})
+        _check_at_least(1, {"horizon": horizon, **batch_sizes})
+        _check_at_least(1, {f"{split}_windows": count for split, count in self._num_windows.items()})
+        _check_at_least(0, {"process_seed": process_seed})
+        self.process = CoupledProcess(**process, seed=process_seed)
+        self.history, self.horizon, self.process_seed = history, horizon, process_seed
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.vocabulary = Vocabulary("synthetic", num_clusters, {"name": "synthetic", **process, "seed": process_seed})
+        described = [_VERSION, dict(self.vocabulary.tokenizer), history, horizon, self._num_windows]
+        self.digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+    def num_windows(self, split: Split) -> int:
+        """Windows of a split, over all ranks; of the training split: of one epoch."""
+        return self._num_windows[split]
+
+    def loader(self, split: Split, seed: int = 0) -> SyntheticLoader:
+        """The batches of a split; another `seed` gives other windows."""
+        return self._loader(split, seed, rank=None, world_size=None)
+
+    def all_windows(self, split: Split) -> SyntheticLoader:
+        """Every window of a split (training: of the first epoch of seed 0) once, on every rank the same."""
+        return self._loader(split, seed=0, rank=0, world_size=1)
+
+    def class_counts(self) -> Tensor:
+        """(C,) long: how often each class is a target in all_windows("train")."""
+        counts = torch.zeros(self.vocabulary.num_clusters, dtype=torch.long)
+        for batch in self.all_windows("train"):
+            counts += torch.bincount(batch["future_cluster_ids"].flatten(), minlength=len(counts))
+        return counts
+
+    def bayes_nll_bits(self, horizon: int = 1, num_frames: int = 1000) -> float:
+        """The lowest NLL any forecaster can have, bits per residue-step: the mean entropy of the exact conditional.
+
+        At horizon 1 it is the entropy rate. The mean over num_frames frames of 64 trajectories that no split contains.
+
+        Raises:
+            ValueError: the horizon is neither 1 nor 2, for which the conditional is known.
+        """
+        exact = {1: self.process.next_distribution, 2: self.process.second_distribution}
+        if horizon not in exact:
+            raise ValueError(f"horizon is {horizon}, expected 1 or 2: the exact conditional is known for those")
+        trajectories = SyntheticWindows(self.process, num_frames, 1, [self.process_seed, _BAYES_STREAM, 0])
+        frames = trajectories.draw(np.arange(_BAYES_TRAJECTORIES)).swapaxes(0, 1)
+        return float(np.mean([entropy_bits(exact[horizon](*pair)).mean() for pair in pairwise(frames)]))
+
+    def _loader(self, split: Split, seed: int, rank: int | None, world_size: int | None) -> SyntheticLoader:
+        stream = [self.process_seed, get_args(Split).index(split), seed]
+        windows = SyntheticWindows(self.process, self.history, self.horizon, stream)
+        return SyntheticLoader(
+            windows, self._num_windows[split], self.batch_size, self.eval_batch_size, rank, world_size
+        )
+
+
+def _check_at_least(lowest: int, sizes: dict[str, int]) -> None:
+    for name, size in sizes.items():
+        if size < lowest:
+            raise ValueError(f"Synthetic.{name} is {size}, expected {lowest} or more")
