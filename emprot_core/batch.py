@@ -57,8 +57,11 @@ _LAYOUT = {
 }
 
 
-def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None) -> None:
+def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, needs_target: bool = True) -> None:
     """Check a batch on the CPU, before it goes to the device.
+
+    Args:
+        needs_target: False for a micro-batch, whose step may have its targets in others.
 
     Raises:
         ValueError: a key is missing; a shape or dtype is wrong; an ID lies outside [-1, num_clusters); a time
@@ -82,7 +85,7 @@ def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None) 
         _check_ids(key, batch[key], num_clusters)  # type: ignore[literal-required]
     if "times" in batch and not bool(batch["times"].isfinite().all()):
         raise ValueError("times has values that are not finite; leave the key out or use zeros where a time is unknown")
-    if not bool(target_mask(batch).any()):
+    if needs_target and not bool(target_mask(batch).any()):
         raise ValueError(
             "the batch has no valid target: future_step_mask & residue_mask & (future_cluster_ids >= 0) is False "
             "everywhere; leave such windows out, or check that the masks are True where a target counts"

@@ -1,8 +1,48 @@
-"""Which process this is, and the few reductions that ranks share. One process is world size 1."""
+"""Which process this is, and the few things that ranks exchange. One process is world size 1 and exchanges nothing.
+
+torchrun starts the ranks; tensors on a CPU travel by gloo, those on CUDA by NCCL, so that flags never make a device
+wait. Every function here but `rank` and `world_size` must be called by all ranks, in the same order.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a rank waits for the others before it gives up: longer than any checkpoint takes to write."""
+
+Item = TypeVar("Item")
+
+
+class RankLost(ConnectionError):
+    """Another rank died or hangs; the process that fails first says why."""
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """The connection between the ranks that torchrun started (WORLD_SIZE in the environment), while it is open.
+
+    Ranks leave together, so that torchrun does not end one that is still writing.
+
+    Raises:
+        RankLost: a rank did not come, or was lost.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    with _told_of_loss():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield
+        barrier()
+    finally:
+        dist.destroy_process_group()
 
 
 def is_distributed() -> bool:
@@ -21,10 +61,65 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     """The elementwise sum over all ranks; the tensor itself where there is one."""
     if is_distributed():
         values = values.clone()
-        dist.all_reduce(values)
+        with _told_of_loss():
+            dist.all_reduce(values)
     return values
+
+
+def max_over_ranks(values: Sequence[int]) -> list[int]:
+    """The elementwise maximum over all ranks, by the CPU."""
+    if not is_distributed():
+        return list(values)
+    largest = torch.tensor(values)
+    with _told_of_loss():
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return largest.tolist()
 
 
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank."""
-    return bool(sum_over_ranks(torch.tensor(int(flag))).item()) if is_distributed() else flag
+    return bool(max_over_ranks([int(flag)])[0])
+
+
+def barrier() -> None:
+    """Wait until every rank is here."""
+    max_over_ranks([0])
+
+
+def gather(value: Any) -> list[Any]:
+    """The values of all ranks, in their order, on every rank."""
+    if not is_distributed():
+        return [value]
+    values = [None] * world_size()
+    with _told_of_loss():
+        dist.all_gather_object(values, value)
+    return values
+
+
+def copy_from_rank_0(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors with those of rank 0."""
+    if is_distributed():
+        for tensor in tensors:
+            with _told_of_loss():
+                dist.broadcast(tensor, 0)
+
+
+def together(items: Iterable[Item]) -> Iterator[Item | None]:
+    """The items of this rank, then None until every rank is at its end: as many for all of them."""
+    iterator = iter(items)
+    while True:
+        item = next(iterator, None)
+        if not any_rank(item is not None):
+            return
+        yield item
+
+
+@contextmanager
+def _told_of_loss() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # what gloo and NCCL raise when a peer is gone, or late
+        raise RankLost(
+            f"rank {os.environ.get('RANK')} lost touch with another one ({str(error).splitlines()[0]}); the rank that "
+            "failed first says why; the same command goes on from the newest checkpoint"
+        ) from error

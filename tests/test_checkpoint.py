@@ -1,27 +1,43 @@
 """The checkpoint store: whole or not there, hashed, rotated, and falling back."""
 
+import resource
+from contextlib import contextmanager
+
 import pytest
 import torch
 
-from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, verify_run
+from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, numbered, verify_run
+from emprot_core.checkpoint.appended import AppendedFiles, faults_of
 from emprot_core.checkpoint.files import write_atomically
+from emprot_core.checkpoint.sealed import Damaged, check_sealed, read_sealed_json, write_sealed_json, write_sealed_text
 
 
 def state(step: int) -> dict:
-    return {"model_state_dict": {"w": torch.full((100,), float(step))}, "step": step}
+    return {"model_state_dict": {"w": torch.full((100,), float(step))}, "step": step, "hooks": {}}
 
 
-def flip_a_bit(path) -> None:
+def flip_a_bit(path, at: int | None = None, bit: int = 0) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 2 if at is None else at] ^= 1 << bit
     path.write_bytes(data)
+
+
+@contextmanager
+def file_size_limit(limit: int):
+    """The quota of a disk that is full: no file may grow beyond `limit` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
 def store(tmp_path) -> CheckpointStore:
     store = CheckpointStore(tmp_path / "checkpoints")
     for step in (2, 4, 6):
-        store.save_step(state(step), step, keep_last=2)
+        store.save(numbered("step", step), state(step), outdated=[numbered("step", step - 4)])
     return store
 
 
@@ -55,19 +71,26 @@ def test_no_checkpoint_is_no_error(tmp_path) -> None:
     assert CheckpointStore(tmp_path).newest_valid() is None
 
 
+def test_a_named_file_is_newest_where_its_step_is(store) -> None:
+    store.save("best.pt", state(8), metric=0.5)
+    assert store.newest_valid()[0].name == "best.pt"
+    flip_a_bit(store.directory / "best.pt")
+    assert store.newest_valid()[0].name == "step-00000006.pt"
+
+
 def test_best_is_replaced_in_place(store) -> None:
     for step in (2, 4):
-        store.save_named("best.pt", state(step), step, metric=1.0 / step)
+        store.save("best.pt", state(step), metric=1.0 / step)
     assert store.load("best.pt")["step"] == 4
     assert not store.faults()
 
 
 @pytest.mark.parametrize("moment", ["before the rename", "after the rename"])
 def test_best_is_valid_when_the_process_dies_around_its_rename(store, monkeypatch, moment) -> None:
-    store.save_named("best.pt", state(2), 2)
+    store.save("best.pt", state(2))
 
     def dies(self, index) -> None:
-        if any("next_sha256" in entry for entry in index.values()):
+        if any("next" in entry for entry in index.values()):
             write(self, index)
             if moment == "after the rename":
                 return
@@ -76,10 +99,109 @@ def test_best_is_valid_when_the_process_dies_around_its_rename(store, monkeypatc
     write = CheckpointStore._write_index
     monkeypatch.setattr(CheckpointStore, "_write_index", dies)
     with pytest.raises(KeyboardInterrupt):
-        store.save_named("best.pt", state(4), 4)
+        store.save("best.pt", state(8))
     monkeypatch.undo()
+    step = 2 if moment == "before the rename" else 8
     assert not store.faults()
-    assert store.load("best.pt")["step"] == (2 if moment == "before the rename" else 4)
+    assert store.load("best.pt")["step"] == step
+    assert store.at_step(step)["step"] == step
+    assert store.newest_valid()[1]["step"] == max(6, step)
+
+
+def test_any_flipped_bit_is_seen(store, caplog) -> None:
+    newest = store.directory / "step-00000006.pt"
+    whole = newest.read_bytes()
+    drawn = torch.randint(0, 8 * len(whole), (40,), generator=torch.Generator().manual_seed(0)).tolist()
+    for place in [0, 8 * len(whole) - 1, *drawn]:
+        newest.write_bytes(whole)
+        flip_a_bit(newest, place // 8, place % 8)
+        caplog.clear()
+        assert store.newest_valid()[0].name == "step-00000004.pt"
+        assert "step-00000006.pt is damaged" in caplog.text
+
+
+def test_a_damaged_index_is_named_and_the_checkpoints_judged_by_their_crc(store, caplog) -> None:
+    index = store.directory / "index.json"
+    whole = index.read_bytes()
+    for at in range(0, len(whole), 7):
+        index.write_bytes(whole)
+        flip_a_bit(index, at, at % 8)
+        fresh = CheckpointStore(store.directory)
+        caplog.clear()
+        assert fresh.newest_valid()[1]["step"] == 6
+        assert "index.json is damaged" in caplog.text
+    flip_a_bit(store.directory / "step-00000006.pt")
+    assert CheckpointStore(store.directory).newest_valid()[1]["step"] == 4
+    store.save(numbered("step", 8), state(8))
+    assert CheckpointStore(store.directory).names() == ["step-00000004.pt", "step-00000008.pt"]
+    assert not store.faults()
+
+
+def test_what_a_killed_save_left_is_swept_away_and_nothing_else(store) -> None:
+    for name in (".step-00000007.pt.partial", ".index.json.partial", "step-00000007.pt"):
+        (store.directory / name).write_bytes(b"half")
+    (store.directory / "step-00000006-mine.pt").write_bytes(b"a copy of the user's")
+    store.save(numbered("step", 8), state(8))
+    left = {path.name for path in store.directory.iterdir()}
+    assert left == {
+        "index.json", "step-00000004.pt", "step-00000006.pt", "step-00000008.pt", "step-00000006-mine.pt",
+    }  # fmt: skip
+
+
+def test_a_full_disk_is_named_and_the_checkpoints_before_it_stand(store) -> None:
+    large = {**state(8), "model_state_dict": {"w": torch.zeros(100_000)}}
+    with file_size_limit(50_000), pytest.raises(CheckpointError, match=r"step-00000008\.pt could not be") as caught:
+        store.save(numbered("step", 8), large)
+    assert "File too large" in str(caught.value)
+    assert "untouched" in str(caught.value)
+    assert not store.faults()
+    assert store.newest_valid()[1]["step"] == 6
+    assert not list(store.directory.glob(".*"))
+
+
+def test_a_disk_that_gives_back_other_bytes_is_noticed_before_the_rename(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("emprot_core.checkpoint.files.sha256", lambda path: "0" * 64)
+    with pytest.raises(OSError, match="other bytes than were written"):
+        write_atomically(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"old"
+
+
+def test_sealed_files_see_any_flipped_bit(tmp_path) -> None:
+    record = {"status": "finished", "scores": [0.1, None, 2.5e-7], "nested": {"a": [1, 2]}}
+    write_sealed_json(tmp_path / "result.json", record)
+    write_sealed_text(tmp_path / "config.gin", "run.seed = 0\n")
+    assert read_sealed_json(tmp_path / "result.json") == record
+    for name in ("result.json", "config.gin"):
+        path = tmp_path / name
+        whole = path.read_bytes()
+        check_sealed(path)
+        for place in range(8 * len(whole)):
+            flip_a_bit(path, place // 8, place % 8)
+            with pytest.raises(Damaged, match=name):
+                check_sealed(path)
+            path.write_bytes(whole)
+
+
+def test_files_that_grow_are_cut_back_to_what_was_measured(tmp_path, caplog) -> None:
+    files = AppendedFiles(tmp_path, "events*")
+    (tmp_path / "events.1").write_bytes(b"one")
+    measured = files.measure()
+    (tmp_path / "events.1").write_bytes(b"one and more")
+    grown = files.measure()
+    assert grown["events.1"] == AppendedFiles(tmp_path, "events*").measure()["events.1"]
+    (tmp_path / "events.2").write_bytes(b"two")
+    (tmp_path / "other").write_bytes(b"stays")
+    files.cut_back(measured)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"events.1": b"one", "other": b"stays"}
+    assert files.measure() == measured
+    assert not caplog.text
+    (tmp_path / "events.1").write_bytes(b"onf")
+    files.cut_back({**measured, "events.0": {"size": 1, "sha256": ""}})
+    assert "events.1 is damaged" in caplog.text
+    assert "events.0 is missing" in caplog.text
+    assert len(faults_of(tmp_path, measured)) == 1
 
 
 def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path) -> None:
@@ -125,16 +247,10 @@ def test_a_file_without_weights_is_no_checkpoint(tmp_path) -> None:
 def test_verify_names_every_file_and_the_damaged_one(store) -> None:
     flip_a_bit(store.directory / "step-00000004.pt")
     lines = verify_run(store.directory.parent)
-    assert lines[1] == "step-00000006.pt: ok"
-    assert lines[0].startswith("step-00000004.pt: damaged")
+    assert lines[0].startswith("checkpoints/step-00000004.pt: damaged")
+    assert lines[1:] == ["checkpoints/step-00000006.pt: ok", "checkpoints/index.json: ok"]
 
 
 def test_verify_of_something_else_is_refused(tmp_path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoints"):
         verify_run(tmp_path)
-
-
-def test_an_index_that_cannot_be_read_is_named(store) -> None:
-    (store.directory / "index.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"index\.json cannot be read"):
-        store.newest_valid()

@@ -216,3 +216,25 @@ def test_a_users_mistake_is_one_message_without_a_traceback(capsys, bindings, st
 def test_a_missing_gin_file_is_named_with_the_nearest(capsys) -> None:
     assert main(["--gin_file=debg.gin"]) == 2
     assert "debug.gin" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named_without_a_traceback(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "mini3di", None)
+    assert main(["--gin_file=prepare_sample.gin"]) == 1
+    errors = capsys.readouterr().err
+    assert "pip install 'emprot[threedi]'" in errors
+    assert "Traceback" not in errors
+
+
+def test_an_optimizer_of_ones_own_trains_beside_every_hook(monkeypatch) -> None:
+    Path("my_parts.py").write_text(
+        "import torch\n"
+        "from emprot_core.registry import register\n"
+        "@register('optimizer')\n"
+        "def adagrad(named_parameters, learning_rate: float = 1e-2):\n"
+        "    return torch.optim.Adagrad([p for _, p in named_parameters], lr=learning_rate)\n"
+    )
+    command = [sys.executable, "-m", "emprot_core", "--plugin=my_parts", DEBUG]
+    bindings = bind("Trainer.optimizer=@optimizers.adagrad", "Trainer.max_steps=2", "Train.baselines=[]")
+    subprocess.run([*command, *bindings], check=True, capture_output=True)
+    assert result()["status"] == "finished"

@@ -1,30 +1,32 @@
 """The checkpoints of a run: a directory of hashed files and their index.
 
-    index.json          {"files": {name: {"step", "metric", "sha256"}}}, replaced atomically
+    index.json          {"files": {name: {"step", "metric", "sha256"}}, "sha256"}, replaced atomically
     step-00000120.pt    every so many steps; the newest few are kept
+    best-00000084.pt    the best few validations, where more than one is kept
     best.pt, final.pt   replaced in place
 
-A file counts only if its hash is in the index. best.pt and final.pt have the hash of their coming version
-listed before the rename, so that one of the two is always valid.
+A file counts only if its hash is in the index. A file that is replaced has its coming version listed ("next") before
+the rename, so that one of the two is always valid. Where the index itself is damaged, the checkpoints are judged by
+the CRC-32 of their parts (they are zip archives), and the next save writes it anew.
 """
 
-import json
 import logging
+import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from emprot_core.checkpoint.files import sha256, write_atomically, write_text_atomically
+from emprot_core.checkpoint.files import sha256, write_atomically
+from emprot_core.checkpoint.load import CheckpointError, State, is_whole, load_checkpoint
+from emprot_core.checkpoint.sealed import Damaged, read_sealed_json, write_sealed_json
 
 BEST = "best.pt"
 FINAL = "final.pt"
-State = dict[str, Any]
+Index = dict[str, dict[str, Any]]
+_NUMBERED = re.compile(r"(step|best)-\d{8}\.pt")
 _log = logging.getLogger("emprot")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, or lacks a piece."""
 
 
 class Fault(NamedTuple):
@@ -39,32 +41,58 @@ class CheckpointStore:
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
+        self._told_of_index = False
 
-    def save_step(self, state: State, step: int, keep_last: int) -> None:
-        """Write step-<step>.pt, then remove all but the newest `keep_last` step files."""
-        self._save(_step_name(step), state, step, None)
-        index = self._read_index()
-        old = sorted(name for name in index if _is_step_file(name))[:-keep_last]
-        for name in old:
-            del index[name]
-        if old:
-            self._write_index(index)
-        for name in old:
-            (self.directory / name).unlink(missing_ok=True)
+    def save(self, name: str, state: State, metric: float | None = None, outdated: Collection[str] = ()) -> None:
+        """Write a checkpoint of `state["step"]`, in the place of one of the same name.
 
-    def save_named(self, name: str, state: State, step: int, metric: float | None = None) -> None:
-        """Write best.pt or final.pt in the place of the one before."""
-        self._save(name, state, step, metric)
+        Args:
+            outdated: numbered checkpoints that go once this one is on the disk.
+
+        Raises:
+            CheckpointError: the disk is full or broken; the checkpoints before it stand as they were.
+        """
+        index = self._index()
+
+        def announce(digest: str) -> None:
+            if name in index:
+                self._write_index({**index, name: {**index[name], "next": _entry(state, metric, digest)}})
+
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            digest = write_atomically(self.directory / name, lambda file: torch.save(state, file), announce)
+            kept = {old: entry for old, entry in index.items() if old not in outdated}
+            self._write_index({**kept, name: _entry(state, metric, digest)})
+            self._sweep({*kept, name})
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.directory / name} could not be written ({error.strerror or error}); the checkpoints before it "
+                "are untouched: make room, or repair the disk, and the same command goes on from the newest of them"
+            ) from error
 
     def newest_valid(self) -> tuple[Path, State] | None:
-        """The newest step checkpoint that holds what was written, or None; damaged newer ones are named in the log."""
-        index = self._read_index()
-        for name in sorted((name for name in index if _is_step_file(name)), reverse=True):
-            path = self.directory / name
-            fault = _check(path, index[name])
+        """The checkpoint of the latest step that holds what was written, or None; damaged ones are named in the log."""
+        damaged = self.faults()
+        for fault in damaged:
+            _log.warning("%s %s; it is left out", fault.path, fault.what)
+        left_out = {fault.path.name for fault in damaged}
+        name = next((name for name in self.newest_first() if name not in left_out), None)
+        return (self.directory / name, load_checkpoint(self.directory / name)) if name is not None else None
+
+    def newest_first(self) -> list[str]:
+        """The files in the index, the latest step first."""
+        index = self._index()
+        return sorted(index, key=lambda name: (index[name]["step"], name), reverse=True)
+
+    def at_step(self, step: int) -> State | None:
+        """A valid checkpoint of a step, or None; damaged ones are named in the log."""
+        for name, entry in sorted(self._index().items()):
+            if entry["step"] != step:
+                continue
+            fault = _check(self.directory / name, entry)
             if fault is None:
-                return path, load_checkpoint(path)
-            _log.warning("%s %s; going back to the checkpoint before it", fault.path, fault.what)
+                return load_checkpoint(self.directory / name)
+            _log.warning("%s %s; looking for another of step %d", fault.path, fault.what, step)
         return None
 
     def load(self, name: str) -> State:
@@ -73,7 +101,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: the file is missing, not in the index, or damaged.
         """
-        index = self._read_index()
+        index = self._index()
         if name not in index:
             raise CheckpointError(f"{self.directory} has no checkpoint {name}; it has {', '.join(index) or 'none'}")
         fault = _check(self.directory / name, index[name])
@@ -83,90 +111,57 @@ class CheckpointStore:
 
     def faults(self) -> list[Fault]:
         """Every file of the index that is missing or damaged."""
-        checked = (_check(self.directory / name, entry) for name, entry in self._read_index().items())
+        checked = (_check(self.directory / name, entry) for name, entry in self._index().items())
         return [fault for fault in checked if fault is not None]
 
     def names(self) -> list[str]:
         """The files in the index."""
-        return list(self._read_index())
+        return list(self._index())
 
-    def _save(self, name: str, state: State, step: int, metric: float | None) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        index = self._read_index()
-        entry = {"step": step, "metric": metric}
+    def _sweep(self, listed: Collection[str]) -> None:
+        """Remove outdated checkpoints and what a killed process left: all of ours that the index does not know."""
+        for path in self.directory.iterdir():
+            name = path.name.removeprefix(".").removesuffix(".partial")
+            is_ours = _NUMBERED.fullmatch(name) or name in (BEST, FINAL, "index.json")
+            if is_ours and path.name not in (*listed, BEST, FINAL, "index.json"):
+                path.unlink(missing_ok=True)
 
-        def announce(digest: str) -> None:
-            if name in index:
-                self._write_index({**index, name: {**index[name], "next_sha256": digest}})
-
-        digest = write_atomically(self.directory / name, lambda file: _dump(state, file), announce)
-        self._write_index({**index, name: {**entry, "sha256": digest}})
-
-    def _read_index(self) -> dict[str, dict[str, Any]]:
+    def _index(self) -> Index:
         path = self.directory / "index.json"
-        if not path.is_file():
-            return {}
         try:
-            return dict(json.loads(path.read_text())["files"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read ({error}); restore it, or start in another run.directory"
-            ) from error
+            index: Index = read_sealed_json(path)["files"]
+            return {name: _version_there(self.directory / name, entry) for name, entry in index.items()}
+        except FileNotFoundError:
+            return {}
+        except Damaged as damage:
+            if not self._told_of_index:
+                _log.warning("%s; the checkpoints beside it are judged by their own CRC-32", damage)
+            self._told_of_index = True
+        whole = (path for path in sorted(self.directory.glob("*.pt")) if is_whole(path))
+        return {path.name: _entry(load_checkpoint(path), None, sha256(path)) for path in whole}
 
-    def _write_index(self, index: dict[str, dict[str, Any]]) -> None:
-        text = json.dumps({"files": dict(sorted(index.items()))}, indent=1) + "\n"
-        write_text_atomically(self.directory / "index.json", text)
-
-
-def load_checkpoint(path: str | Path) -> State:
-    """The state in a checkpoint file, on the CPU; nothing in it can run code (weights_only).
-
-    Raises:
-        CheckpointError: the file is missing, is no checkpoint, or holds more than tensors and plain values.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file; give the path of a checkpoint, e.g. RUN_DIR/checkpoints/best.pt")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises what the damage makes it meet: EOFError, RuntimeError, pickle's...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is not a readable checkpoint ({reason}); use another one") from error
-    if not isinstance(state, dict) or "model_state_dict" not in state:
-        raise CheckpointError(f"{path} holds no model_state_dict; give a checkpoint that EMPROT wrote")
-    return state
+    def _write_index(self, index: Index) -> None:
+        write_sealed_json(self.directory / "index.json", {"files": dict(sorted(index.items()))})
 
 
-def best_weights(state: State) -> dict[str, torch.Tensor]:
-    """The weights that a checkpoint was judged by: averaged ones where the run kept such, else the model's."""
-    return state.get("evaluation_state_dict") or state["model_state_dict"]
+def numbered(kind: str, step: int) -> str:
+    """The name of a checkpoint of a kind ("step" or "best") and step."""
+    return f"{kind}-{step:08d}.pt"
 
 
-def verify_run(directory: str | Path) -> list[str]:
-    """One line per file of a run's checkpoints: `name: ok`, or what is damaged."""
-    checkpoints = Path(directory) / "checkpoints"
-    if not checkpoints.is_dir():
-        raise CheckpointError(f"{directory} holds no checkpoints; give the directory of a run")
-    store = CheckpointStore(checkpoints)
-    broken = {fault.path.name: fault.what for fault in store.faults()}
-    return [f"{name}: {'damaged: it ' + broken[name] if name in broken else 'ok'}" for name in store.names()]
+def _entry(state: State, metric: float | None, digest: str) -> dict[str, Any]:
+    return {"step": state["step"], "metric": metric, "sha256": digest}
 
 
-def _dump(state: State, file: BinaryIO) -> None:
-    torch.save(state, file)
+def _version_there(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of the file that stands at `path`, where a killed process left two of them."""
+    coming = entry.pop("next", None)
+    return coming if coming is not None and path.is_file() and sha256(path) == coming["sha256"] else entry
 
 
 def _check(path: Path, entry: dict[str, Any]) -> Fault | None:
     if not path.is_file():
         return Fault(path, "is missing")
-    if sha256(path) not in (entry["sha256"], entry.get("next_sha256")):
+    if sha256(path) != entry["sha256"]:
         return Fault(path, "is damaged: its SHA-256 differs from the one in index.json")
     return None
-
-
-def _step_name(step: int) -> str:
-    return f"step-{step:08d}.pt"
-
-
-def _is_step_file(name: str) -> bool:
-    return name.startswith("step-")

@@ -5,6 +5,7 @@ handled the event, so that no result depends on the order of the hooks.
 """
 
 import difflib
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -16,6 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from emprot_core.batch import Batch
+from emprot_core.checkpoint import CheckpointError
+
+_log = logging.getLogger("emprot")
 
 EVENTS = (
     "on_fit_start",
@@ -75,8 +79,9 @@ class TrainerView(Protocol):
     val_logs: dict[str, float]  # the last validation: val/...
     best: dict[str, float]  # {"val/total_loss": x, "step": n} of the best validation, or empty
     is_best: bool  # whether the validation that ended is the best so far
-    stop: StopRequest | None
+    stop: StopRequest | None  # of all ranks: what one asked for is agreed on before the next step
     exception: BaseException | None
+    step_loss: Tensor  # (), the mean loss of this step over its micro-batches and all ranks; from on_backward_end on
 
     @property
     def is_log_step(self) -> bool: ...
@@ -86,11 +91,11 @@ class TrainerView(Protocol):
         ...
 
     def request_stop(self, reason: str, exit_status: int = 0) -> None:
-        """End training after this step; the first request counts."""
+        """End training, on all ranks, before the next step; the request with the highest exit status counts."""
         ...
 
     def request_save(self, write: Callable[[dict[str, Any]], None]) -> None:
-        """Have `write(state)` called once every hook has handled the event."""
+        """Have `write(state)` called once every hook has handled the event; every rank must ask alike."""
         ...
 
 
@@ -136,6 +141,14 @@ class HookList:
         for handler in self._handlers[event]:
             handler(trainer)
 
+    def tell_exception(self, trainer: TrainerView) -> None:
+        """Emit on_exception to every hook; what fails meanwhile does not hide the exception itself."""
+        for handler in self._handlers["on_exception"]:
+            try:
+                handler(trainer)
+            except Exception as another:
+                _log.warning("%s, while ending after another error", another)
+
     def scalars(self, trainer: TrainerView) -> dict[str, float]:
         return {name: value for hook in self.hooks for name, value in hook.scalars(trainer).items()}
 
@@ -147,14 +160,18 @@ class HookList:
         """Restore every hook that has state; one whose state is missing is an error.
 
         Raises:
-            KeyError: the checkpoint lacks the state of a hook.
+            CheckpointError: the checkpoint lacks the state of a hook, or part of it.
         """
         for key, hook in self._keyed():
             if key not in states and hook.state_dict():
-                raise KeyError(
-                    f"the checkpoint has no state for the hook {key}, only for {', '.join(states) or 'none'}"
+                raise CheckpointError(
+                    f"the checkpoint has no state for the hook {key}, only for {', '.join(states) or 'none'}; "
+                    "go on with the hooks it was written with"
                 )
-            hook.load_state_dict(states.get(key, {}))
+            try:
+                hook.load_state_dict(states.get(key, {}))
+            except KeyError as lacking:
+                raise CheckpointError(f"the checkpoint lacks {lacking} of the hook {key}") from lacking
 
     def _keyed(self) -> list[tuple[str, Hook]]:
         seen: dict[str, int] = defaultdict(int)

@@ -1,54 +1,116 @@
 """Guarding the weights against a loss or gradient that is not finite."""
 
-import json
+import logging
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from emprot_core.checkpoint import write_sealed_json
+from emprot_core.distributed import gather, rank
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
+RING = 256
+"""Steps whose windows are remembered; their flags are read at the latest when there are so many."""
+_log = logging.getLogger("emprot")
 
-class NonFiniteError(ArithmeticError):
-    """The gradient norm was NaN or infinite; the weights are those before that step."""
+
+class NonFiniteError(ValueError):
+    """A loss or gradient norm was NaN or infinite; the weights are those before that step."""
+
+
+class _Step(NamedTuple):
+    number: int
+    is_bad: Tensor  # () bool, on the device
+    window_ids: list[Tensor]
 
 
 @register("hook")
 class NonFinite(Hook):
-    """Withhold the update of a step whose gradient norm is not finite, then stop with the windows named.
+    """Withhold the update of a step whose loss or gradient norm is not finite; stop, or go on for a few of them.
 
-    The optimizer is told on the device (found_inf of torch's fused optimizers); the flag is read at the next
-    log step, so that CUDA need not wait. The windows of the step go to non_finite.json in the run directory.
+    The optimizer is told on the device (found_inf, which torch's fused optimizers read), on all ranks alike; the flag
+    is read at the next log step (on a CPU at once), so that CUDA need not wait. The windows of such steps, of all
+    ranks, go to non_finite.json in the run directory. A withheld step counts as a step, for the scheduler too.
+
+    In float16 the scaler withholds steps whose gradients overflow, and lowers its scale: that is no fault, unless
+    the loss itself is not finite or the scale falls below 1.
     """
 
-    def __init__(self) -> None:
-        self._bad: list[tuple[int, Tensor, list[Tensor]]] = []
+    state_names = ("withheld",)
+
+    def __init__(self, max_skips: int = 0):
+        """
+        Args:
+            max_skips: withheld steps after which training still goes on.
+
+        Raises:
+            ValueError: max_skips is negative.
+        """
+        if max_skips < 0:
+            raise ValueError(f"max_skips is {max_skips}, expected 0 (stop at the first) or more")
+        self.max_skips = max_skips
+        self.withheld: list[dict[str, Any]] = []  # {"step", "window_ids"}
+        self._recent: list[_Step] = []
 
     def on_backward_end(self, trainer: TrainerView) -> None:
-        if trainer.scaler.is_enabled():
-            return  # the fp16 scaler withholds such steps itself and lowers its scale
-        bad = ~trainer.gradient_norm().isfinite()
-        trainer.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
-        windows = [batch["window_ids"] for batch in trainer.micro_batches if "window_ids" in batch]
-        self._bad.append((trainer.step, bad, windows))
+        is_bad = ~trainer.step_loss.isfinite()
+        if not trainer.scaler.is_enabled():
+            is_bad = is_bad | ~trainer.gradient_norm().isfinite()
+            _withhold(trainer, is_bad)
+        window_ids = [batch["window_ids"] for batch in trainer.micro_batches if "window_ids" in batch]
+        self._recent.append(_Step(trainer.step + 1, is_bad, window_ids))
 
     def on_step_end(self, trainer: TrainerView) -> None:
-        if not self._bad or not (trainer.is_log_step or trainer.run.device.type == "cpu"):
+        if not (trainer.is_log_step or trainer.run.device.type == "cpu" or len(self._recent) == RING):
             return
-        recent, self._bad = self._bad, []
-        flags = torch.stack([bad for _, bad, _ in recent]).tolist()
-        if any(flags):
-            step, _, windows = recent[flags.index(True)]
-            raise NonFiniteError(_report(trainer, step, [int(i) for ids in windows for i in ids]))
+        if trainer.scaler.is_enabled() and trainer.scaler.get_scale() < 1:
+            last = self._recent[-1]
+            self._recent[-1] = last._replace(is_bad=torch.ones_like(last.is_bad))
+        if self._read_flags():
+            self._report(trainer)
+
+    def on_fit_end(self, trainer: TrainerView) -> None:
+        if self._read_flags():
+            self._report(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        self._read_flags()
+        return super().state_dict()
+
+    def _read_flags(self) -> bool:
+        """Move the steps that were withheld from the recent ones to `withheld`; whether there were any."""
+        recent, self._recent = self._recent, []
+        flags = torch.stack([step.is_bad for step in recent]).tolist() if recent else []
+        bad = [step for step, is_bad in zip(recent, flags, strict=True) if is_bad]
+        for step in bad:  # the same ones on all ranks
+            own = [int(i) for ids in step.window_ids for i in ids]
+            self.withheld.append({"step": step.number, "window_ids": sorted(chain(*gather(own)))})
+        return bool(bad)
+
+    def _report(self, trainer: TrainerView) -> None:
+        where = ""
+        if trainer.run.directory is not None:
+            path = trainer.run.directory / "non_finite.json"
+            where = f"; its windows are in {path}"
+            if rank() == 0:
+                write_sealed_json(path, {"withheld": self.withheld})
+        step = self.withheld[-1]["step"]
+        text = f"loss or gradient norm of optimizer step {step} is not finite, its update was withheld{where}"
+        if len(self.withheld) > self.max_skips:
+            raise NonFiniteError(
+                f"{text}; lower the learning rate, look for broken values in those windows, or allow more of them "
+                f"(NonFinite.max_skips is {self.max_skips})"
+            )
+        _log.warning("%s (%d of %d)", text, len(self.withheld), self.max_skips)
 
 
-def _report(trainer: TrainerView, step: int, windows: list[int]) -> str:
-    where = ""
-    if trainer.run.directory is not None:
-        path = trainer.run.directory / "non_finite.json"
-        path.write_text(json.dumps({"step": step, "window_ids": windows}) + "\n")
-        where = f"; its windows are in {path}"
-    return (
-        f"the gradient norm of optimizer step {step} is not finite, its update was withheld{where}; "
-        "lower the learning rate, or look for broken values in those windows"
-    )
+def _withhold(trainer: TrainerView, is_bad: Tensor) -> None:
+    """Make the coming optimizer step leave parameters and state as they are, where `is_bad` () is True."""
+    if getattr(trainer.optimizer, "_step_supports_amp_scaling", False):  # how torch marks those that read found_inf
+        trainer.optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
+    elif bool(is_bad):  # CUDA waits here; a parameter without a gradient is left alone by every optimizer
+        for parameter in trainer.parameters:
+            parameter.grad = None

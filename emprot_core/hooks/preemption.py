@@ -1,25 +1,29 @@
 """Leaving in good order when the machine, or the user, asks for it."""
 
-import logging
 import os
 import signal
 import threading
+import time
 from types import FrameType
 
-from emprot_core.distributed import any_rank
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 EXIT_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
-_log = logging.getLogger("emprot")
+ONE_EVENT_S = 1.0
+"""A launcher and a scheduler may both send the signal: within this time they mean the same."""
 
 
 @register("hook")
 class Preemption(Hook):
-    """On SIGTERM, SIGUSR1 or Ctrl-C finish the step, save and leave (143, 143, 130); a second one ends at once."""
+    """On SIGTERM, SIGUSR1 or Ctrl-C finish the step, save and leave (143, 143, 130); a second one ends at once.
+
+    One rank that gets the signal is enough: the trainer makes a stop that one asks for the stop of all.
+    """
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._received_at = 0.0
         self._previous: dict[int, object] = {}
 
     def on_fit_start(self, trainer: TrainerView) -> None:
@@ -28,10 +32,11 @@ class Preemption(Hook):
             self._previous = {number: signal.signal(number, self._handle) for number in EXIT_STATUS}
 
     def on_step_end(self, trainer: TrainerView) -> None:
-        if any_rank(self._received is not None):
-            number = self._received or signal.SIGTERM
-            status = EXIT_STATUS[signal.Signals(number)]
-            trainer.request_stop(f"{'interrupted' if status == 130 else 'preempted'} by signal {number}", status)
+        if self._received is not None:
+            status = EXIT_STATUS[signal.Signals(self._received)]
+            trainer.request_stop(
+                f"{'interrupted' if status == 130 else 'preempted'} by signal {self._received}", status
+            )
 
     on_validation_step_end = on_step_end
 
@@ -43,7 +48,7 @@ class Preemption(Hook):
     on_exception = on_fit_end
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None:
+        if self._received is None:
+            self._received, self._received_at = number, time.monotonic()
+        elif number == signal.SIGINT or time.monotonic() - self._received_at > ONE_EVENT_S:
             os._exit(EXIT_STATUS[signal.Signals(number)])
-        self._received = number
-        _log.warning("signal %d: finishing this step, saving and leaving; once more ends at once", number)

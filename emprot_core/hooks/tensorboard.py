@@ -1,7 +1,10 @@
 """Scalars for TensorBoard."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from emprot_core.checkpoint import AppendedFiles
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
@@ -11,20 +14,21 @@ from emprot_core.registry import register
 class TensorBoard(Hook):
     """Write scalars (train/, val/, time/), the config and the hparams into the run directory, by optimizer step.
 
-    A resumed run purges what an interrupted one wrote past its checkpoint.
+    A resumed run cuts off what an interrupted one wrote past its checkpoint, and purges it from viewers that show it.
     """
 
     def __init__(self) -> None:
         self._writer: Any = None
+        self._files: AppendedFiles | None = None
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         if trainer.run.directory is None or rank() != 0:
             return
-        from torch.utils.tensorboard import SummaryWriter  # slow to import: only where it is used
-
-        self._writer = SummaryWriter(str(trainer.run.directory), purge_step=trainer.step + 1 if trainer.step else None)
+        self._files = AppendedFiles(trainer.run.directory, "events.out.tfevents*")
+        self._first_step = trainer.step + 1 if trainer.step else 0
         if trainer.step == 0:
-            self._writer.add_text("config", f"```\n{trainer.run.config}\n```", 0)
+            self.load_state_dict({})
+            self._open().add_text("config", f"```\n{trainer.run.config}\n```", 0)
             self._write_hparams(trainer.run.hparams)
 
     def on_step_end(self, trainer: TrainerView) -> None:
@@ -35,17 +39,32 @@ class TensorBoard(Hook):
         self._write(trainer.val_logs, trainer.step)
 
     def on_fit_end(self, trainer: TrainerView) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with self._naming_the_file():
+                writer.close()
 
     on_exception = on_fit_end
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing, but what was written is flushed: a checkpoint never knows more than the event file."""
+        """How much the event files hold; flushed, so that a checkpoint never knows more than they."""
         if self._writer is not None:
-            self._writer.flush()
-        return {}
+            with self._naming_the_file():
+                self._writer.flush()
+        measured = self._files.measure() if self._files is not None else {}
+        return {"appended": measured} if measured else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._files is not None:
+            self._files.cut_back(state.get("appended", {}))
+
+    def _open(self) -> Any:
+        """The writer, whose file is made at the first call: after the files of earlier runs were cut."""
+        if self._writer is None and self._files is not None:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import: only where it is used
+
+            self._writer = SummaryWriter(str(self._files.directory), purge_step=self._first_step)
+        return self._writer
 
     def _write_hparams(self, hparams: dict[str, str]) -> None:
         from torch.utils.tensorboard.summary import hparams as summaries
@@ -55,9 +74,20 @@ class TensorBoard(Hook):
             self._writer.file_writer.add_summary(summary)
 
     def _write(self, scalars: dict[str, float], step: int) -> None:
-        if self._writer is not None:
-            for tag, value in scalars.items():
-                self._writer.add_scalar(tag, value, step)
+        writer = self._open()
+        if writer is not None:
+            with self._naming_the_file():
+                for tag, value in scalars.items():
+                    writer.add_scalar(tag, value, step)
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        """An error of the disk comes from the writer's own thread, without a name."""
+        try:
+            yield
+        except OSError as error:
+            assert self._files is not None
+            raise OSError(error.errno, error.strerror, str(self._files.directory / self._files.pattern)) from error
 
 
 def _number(text: str) -> float | str:

@@ -17,9 +17,10 @@ class Throughput(Hook):
     """Adds time/data_ms, time/forward_ms, time/backward_ms, time/optimizer_ms and time/tflops to the logs.
 
     Means over the steps since the last logged one. `data` is all between two steps, a checkpoint included; `forward`
-    is model, loss and metrics; `optimizer` is all that comes after the last backward. FLOPs are counted in the first step by torch's FlopCounterMode (matrix products
-    and attention) and taken for every step. On CUDA times come from events, read when a step is logged, and
-    time/mfu is the share of the rate that a large matrix product reached when training started.
+    is model, loss and metrics; `optimizer` is all that comes after the last backward. FLOPs are counted in the first
+    step by torch's FlopCounterMode (matrix products and attention) and taken for every step. On CUDA times come from
+    events, read when a step is logged, and time/mfu is the share of the rate that a large matrix product reached when
+    training started.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,10 @@
 """metrics.jsonl: one line per validation, without a clock in it."""
 
 import json
-import os
 from pathlib import Path
+from typing import Any
 
+from emprot_core.checkpoint import AppendedFiles
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 
@@ -13,16 +14,24 @@ class MetricsLog(Hook):
 
     def __init__(self, path: Path):
         self.path = path
+        self._file = AppendedFiles(path.parent, path.name)
 
     def on_fit_start(self, trainer: TrainerView) -> None:
-        if rank() == 0 and self.path.exists():
-            lines = self.path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= trainer.step]
-            self.path.write_text("".join(kept))
+        if trainer.step == 0:
+            self.load_state_dict({"appended": {}})
 
     def on_validation_end(self, trainer: TrainerView) -> None:
         if rank() == 0:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"step": trainer.step, "epoch": trainer.epoch, **trainer.val_logs}) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            line = json.dumps({"step": trainer.step, "epoch": trainer.epoch, **trainer.val_logs}) + "\n"
+            try:
+                with self.path.open("a") as file:
+                    file.write(line)
+            except OSError as error:  # of a write, which does not name its file
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"appended": self._file.measure()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if rank() == 0:
+            self._file.cut_back(state["appended"])

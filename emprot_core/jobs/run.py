@@ -1,6 +1,7 @@
 """From a checked config to a finished job."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import torch
 
 from emprot_core.config import Config
 from emprot_core.contracts import Job
+from emprot_core.distributed import barrier, process_group
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
 from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
@@ -54,17 +56,18 @@ def run_job(config: Config, fresh: bool = False) -> int:
     settings = RunSettings(**parameters)
     device = _find_device(settings.device)
     use_deterministic_algorithms(device, settings.deterministic)
-    seed_everything(settings.seed)
-    directory = Path(settings.directory or Path("runs") / Path(config.files[0]).stem)
-    context = RunContext(
-        directory=_next_free(directory) if fresh else directory,
-        seed=settings.seed,
-        device=device,
-        config=config,
-        allow_config_change=settings.allow_config_change,
-        init_from=settings.init_from,
-    )
-    with _log_on_terminal():
+    with _log_on_terminal(), process_group(device):
+        seed_everything(settings.seed)
+        directory = Path(settings.directory or Path("runs") / Path(config.files[0]).stem)
+        context = RunContext(
+            directory=_next_free(directory) if fresh else directory,
+            seed=settings.seed,
+            device=device,
+            config=config,
+            allow_config_change=settings.allow_config_change,
+            init_from=settings.init_from,
+        )
+        barrier()  # every rank has found the next free directory before one makes it
         try:
             return build_job().run(context) or 0
         except RunRefused as refusal:
@@ -73,14 +76,20 @@ def run_job(config: Config, fresh: bool = False) -> int:
 
 
 def _find_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device of this process: of the ranks of a machine, each takes the CUDA device of its number."""
+    if name in ("auto", "cuda"):
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() or name == "cuda" else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f'run.device is {name!r}, expected "auto", "cpu", "cuda" or "cuda:<number>"') from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f'run.device is {name!r}, but torch finds no CUDA device here; use "auto" or "cpu"')
+    if device.type == "cuda":
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"run.device is {name!r}, but torch finds {torch.cuda.device_count()} CUDA devices here; use "
+                '"auto" or "cpu", or start at most one rank for each device'
+            )
+        torch.cuda.set_device(device)
     return device
 
 
@@ -93,7 +102,9 @@ def _next_free(directory: Path) -> Path:
 
 @contextmanager
 def _log_on_terminal() -> Iterator[None]:
-    handler = logging.StreamHandler(sys.stderr)
+    """Show the log of rank 0; the others say the same."""
+    is_first = os.environ.get("RANK", "0") == "0"
+    handler = logging.StreamHandler(sys.stderr) if is_first else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     _log.setLevel(logging.INFO)
     _log.addHandler(handler)

@@ -1,26 +1,30 @@
 """The directory of a training run: its lock, its log, its records, and whether it may go on."""
 
 import fcntl
-import json
 import logging
 import platform
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
-from emprot_core.checkpoint import CheckpointStore, write_text_atomically
+from emprot_core.checkpoint import CheckpointStore, Damaged, read_sealed_json, write_sealed_json, write_sealed_text
 from emprot_core.config import load_text
+from emprot_core.distributed import any_rank, rank
 from emprot_core.jobs.context import RunContext, RunRefused
 
 _log = logging.getLogger("emprot")
 
 
 class RunDirectory:
-    """Holds the lock and the log file of a run while it is open (use it as a context manager)."""
+    """Holds the lock and the log file of a run while it is open (a context manager). Of several ranks, 0 writes."""
 
     def __init__(self, context: RunContext):
         self.path = context.directory
+        self.checkpoints = CheckpointStore(self.path / "checkpoints")
         self._context = context
+        self._is_writer = rank() == 0
+        self._lock: Any = None
+        self._log_file: logging.Handler = logging.NullHandler()
 
     def __enter__(self) -> "RunDirectory":
         """
@@ -28,18 +32,16 @@ class RunDirectory:
             RunRefused: another process runs here.
             OSError: the directory cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "run.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
+        is_free = self._take_lock() if self._is_writer else True
+        if any_rank(not is_free):
+            self._release_lock()
             raise RunRefused(
                 f"another process is running in {self.path}; wait for it, or take another directory: --fresh, "
                 "or --gin_bindings=\"run.directory='runs/other'\""
-            ) from None
-        self._log_file = logging.FileHandler(self.path / "run.log")
-        self._log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            )
+        if self._is_writer:
+            self._log_file = _LogFile(self.path / "run.log")
+            self._log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(self._log_file)
         return self
 
@@ -52,20 +54,20 @@ class RunDirectory:
             )
         _log.removeHandler(self._log_file)
         self._log_file.close()
-        self._lock.close()
+        self._release_lock()
 
     @property
     def config_digest(self) -> str:
         return self._context.config.digest()
 
-    @property
-    def checkpoints(self) -> CheckpointStore:
-        return CheckpointStore(self.path / "checkpoints")
-
     def result(self) -> dict[str, Any] | None:
-        """What result.json says of an earlier run here."""
+        """What result.json says of an earlier run here; None, and a line in the log, where it is damaged."""
         path = self.path / "result.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        try:
+            return read_sealed_json(path) if path.is_file() else None
+        except Damaged as damage:
+            _log.warning("%s; it is written anew from the checkpoints", damage)
+            return None
 
     def check_unchanged(self, earlier: dict[str, Any], data_digest: str) -> None:
         """Compare the digests that a checkpoint or result carries with those of this run.
@@ -75,7 +77,7 @@ class RunDirectory:
         """
         changes = []
         if earlier["config_digest"] != self.config_digest:
-            changes += self._config_difference()
+            changes += self._config_difference(earlier.get("config"))
         if earlier["data_digest"] != data_digest:
             changes.append(f"the data: digest {earlier['data_digest'][:12]} became {data_digest[:12]}")
         if not changes:
@@ -91,21 +93,48 @@ class RunDirectory:
         )
 
     def write_config(self) -> None:
-        (self.path / "config.gin").write_text(self._context.config.text())
+        if self._is_writer:
+            write_sealed_text(self.path / "config.gin", self._context.config.text())
 
     def write_operative_config(self) -> None:
-        (self.path / "operative_config.gin").write_text(self._context.config.operative_text())
+        if self._is_writer:
+            write_sealed_text(self.path / "operative_config.gin", self._context.config.operative_text())
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file of a run."""
-        whole = {**result, "config_digest": self.config_digest, "versions": versions()}
-        write_text_atomically(self.path / "result.json", json.dumps(whole, indent=1) + "\n")
+        if self._is_writer:
+            whole = {**result, "config_digest": self.config_digest, "versions": versions()}
+            write_sealed_json(self.path / "result.json", whole)
 
-    def _config_difference(self) -> list[str]:
+    def _take_lock(self) -> bool:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "run.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _config_difference(self, earlier: str | None) -> list[str]:
+        """What differs from an earlier config: the text in a checkpoint, else config.gin."""
         path = self.path / "config.gin"
-        if not path.is_file():
+        if earlier is None and path.is_file():
+            earlier = path.read_text()
+        if earlier is None:
             return ["the config (the earlier config.gin is missing)"]
-        return load_text(path.read_text(), str(path)).difference(self._context.config)
+        return load_text(earlier, str(path)).difference(self._context.config)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that is given up, with one line, when it cannot be written: on a full disk, say."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        _log.removeHandler(self)
+        _log.warning("%s cannot be written any more", self.baseFilename)
 
 
 def versions() -> dict[str, str]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import BEST, CheckpointStore, best_weights, load_checkpoint
+from emprot_core.checkpoint import CheckpointStore, best_weights, load_checkpoint
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
+from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.evaluation import format_scores, score_beside_baselines
 from emprot_core.hooks.base import RunInfo
-from emprot_core.jobs.context import RunContext
+from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
@@ -59,8 +60,9 @@ class Train:
             try:
                 self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
             except Exception as error:
-                directory.write_result(self._result("failed", f"{type(error).__name__}: {error}"))
+                self._record_failure(directory, error)
                 raise
+            barrier()  # the last checkpoints are written
             directory.write_operative_config()
             return self._conclude(context, directory)
 
@@ -93,13 +95,23 @@ class Train:
                 data_digest=self.data.digest,
             )
         )
+        self._go_on(directory)
+        directory.write_config()
+
+    def _go_on(self, directory: RunDirectory) -> None:
+        """Take up the newest valid checkpoint, the same one on every rank."""
         newest = directory.checkpoints.newest_valid()
+        steps = gather(newest[1]["step"] if newest is not None else None)
+        if len(set(steps)) > 1:
+            raise RunRefused(
+                f"the ranks see checkpoints of unlike steps in {directory.path}: {steps}; "
+                "run.directory must lie on a file system that all of them share"
+            )
         if newest is not None:
             path, state = newest
             directory.check_unchanged(state, self.data.digest)
             self.trainer.load_state_dict(state)
             _log.info("going on from %s (step %d)", path, state["step"])
-        directory.write_config()
 
     def _validation_loader(self) -> Any:
         return self.data.loader("validation") if self.data.num_windows("validation") else None
@@ -110,20 +122,35 @@ class Train:
             directory.write_result(self._result("preempted", stop.reason))
             _log.info("%s at step %d; the same command goes on from there", stop.reason, self.trainer.step)
             return stop.exit_status
-        self._use_best_weights(directory.checkpoints)
+        scored_step = self._use_best_weights(directory.checkpoints)
         forward = outputs_of(self.trainer.model, self.trainer.autocast)
         test = score_beside_baselines(forward, self.baselines, self.data, self.trainer.future_horizon, context.device)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
-        directory.write_result({**self._result("finished", reason), "test": test})
-        _log.info(
-            "\nTest split, best weights (step %s):\n\n%s\n", self.trainer.best.get("step", "last"), format_scores(test)
-        )
+        directory.write_result({**self._result("finished", reason), "scored_step": scored_step, "test": test})
+        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored_step, format_scores(test))
         _log.info("%s; %s", reason, directory.path / "result.json")
         return 0
 
-    def _use_best_weights(self, checkpoints: CheckpointStore) -> None:
-        if BEST in checkpoints.names():
-            self.trainer.model.load_state_dict(best_weights(checkpoints.load(BEST)))
+    def _use_best_weights(self, checkpoints: CheckpointStore) -> int:
+        """Put in the weights of the best validation; keep the last where no valid checkpoint has them.
+
+        Returns:
+            The step of the weights.
+        """
+        best_step = self.trainer.best.get("step")
+        state = checkpoints.at_step(int(best_step)) if best_step is not None else None
+        if state is not None:
+            self.trainer.model.load_state_dict(best_weights(state))
+            return state["step"]
+        if best_step is not None:
+            _log.warning("no valid checkpoint holds the best weights (step %d); the last ones are scored", best_step)
+        return self.trainer.step
+
+    def _record_failure(self, directory: RunDirectory, error: Exception) -> None:
+        try:
+            directory.write_result(self._result("failed", f"{type(error).__name__}: {error}"))
+        except OSError as another:
+            _log.warning("%s; result.json does not tell of the failure", another)
 
     def _result(self, status: str, reason: str) -> dict[str, Any]:
         return {
@@ -140,11 +167,12 @@ class Train:
         parameters = sum(p.numel() for p in trainer.model.parameters())
         windows = ", ".join(f"{data.num_windows(s)} {s}" for s in ("train", "validation", "test"))
         steps = data.loader("train").num_steps(trainer.grad_accum_steps)
+        processes = f"{world_size()} x {torch.get_num_threads()} threads"
         rows = {
             "model": f"{type(trainer.model).__name__}, {parameters:,} parameters",
             "data": f"{data.vocabulary.name}, {data.vocabulary.num_clusters} clusters; windows: {windows}",
             "steps": f"{steps} an epoch, {trainer.max_epochs} epochs",
-            "device": f"{context.device}, {torch.get_num_threads()} threads, seed {context.seed}",
+            "device": f"{context.device}, {processes}, seed {context.seed}",
             "run": str(context.directory),
             "watch": f"tensorboard --logdir {context.directory.parent}",
         }

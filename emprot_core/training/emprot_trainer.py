@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from emprot_core import registry
 from emprot_core.batch import Batch
 from emprot_core.checkpoint import load_checkpoint
+from emprot_core.distributed import together
 from emprot_core.hooks.base import Hook, RunInfo, TrainerView
 from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.training.sums import MetricSums
@@ -142,10 +143,10 @@ class EMPROTTrainer:
         if self._best.weights:
             self.model.load_state_dict(self._best.weights)
         sums = MetricSums()
-        for terms in self._trainer.score(loader):
-            sums.add(terms)
+        for terms in together(self._trainer.score(loader)):
+            sums.add(terms or {})
         self.model.load_state_dict(last)
-        return sums.means("test/")
+        return sums.over_ranks_of_any_length().means("test/")
 
 
 class _BestWeights(Hook):

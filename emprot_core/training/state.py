@@ -1,89 +1,43 @@
-"""Where a training stands: what its hooks see and ask for, and what a checkpoint holds."""
+"""What a checkpoint holds of a training, and how one goes on from it."""
 
 import contextlib
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+import logging
+from fractions import Fraction
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from emprot_core.batch import Batch
+from emprot_core.checkpoint import CheckpointError
 from emprot_core.contracts import Optimizer, Scheduler, StepLoader
-from emprot_core.hooks.base import Hook, HookList, RunInfo, StopRequest
-from emprot_core.training.randomness import random_state, restore_random_state
-from emprot_core.training.sums import MetricSums
+from emprot_core.distributed import copy_from_rank_0, gather, rank, world_size
+from emprot_core.hooks.base import StopRequest
+from emprot_core.training.randomness import environment, random_state, restore_random_state, seed_this_rank
+from emprot_core.training.view import HookView
 
-COUNTERS = ("epoch", "step", "epoch_step", "validation_pending", "best", "val_logs")
+COUNTERS = ("epoch", "step", "epoch_position", "nominal_weight", "validation_pending", "best", "val_logs")
+PIECES = (
+    *("model_state_dict", "optimizer", "scheduler", "scaler", *COUNTERS, "log_sums", "epoch_sums"),
+    *("stops", "hooks", "random", "environment", "config", "config_digest", "data_digest"),
+)
+_log = logging.getLogger("emprot")
 
 
-class TrainingState:
-    """The part of the trainer that hooks see (`hooks.base.TrainerView`), with saving and restoring of it."""
-
-    forward_loss: nn.Module
-
-    def __init__(self, model: nn.Module, hooks: Iterable[Hook], log_every_steps: int):
-        self.run = RunInfo()
-        self.model = model
-        self.hooks = HookList(hooks)
-        self.log_every_steps = log_every_steps
-        self.autocast: Callable[[], AbstractContextManager] = contextlib.nullcontext
-        self.scaler = torch.amp.GradScaler(enabled=False)
-        self.evaluation_weights: Callable[[], AbstractContextManager] = contextlib.nullcontext
-        self.optimizer: Any = None
-        self.scheduler: Any = None
-        self.parameters: list[nn.Parameter] = []
-        self.epoch = 0
-        self.step = 0
-        self.epoch_step = 0  # optimizer steps completed in this epoch
-        self.steps_per_epoch = 0
-        self.total_steps = 0
-        self.validation_pending = False
-        self.best: dict[str, float] = {}
-        self.is_best = False
-        self.logs: dict[str, float] | None = None
-        self.val_logs: dict[str, float] = {}
-        self.log_sums, self.epoch_sums = MetricSums(), MetricSums()
-        self.micro_batches: list[Batch] = []
-        self.stop: StopRequest | None = None
-        self.exception: BaseException | None = None
-        self._gradient_norm: Tensor | None = None
-        self._saves: list[Callable[[dict[str, Any]], None]] = []
-        self._loaded: dict[str, Any] | None = None
-
-    def attach(self, run: RunInfo) -> None:
-        """Put the model on the run's device and tell the hooks about the run; call it before training."""
-        self.run = run
-        self.model.to(run.device)
-
-    def add_hook(self, hook: Hook) -> None:
-        """One more hook; before training starts."""
-        self.hooks = HookList([*self.hooks.hooks, hook])
-
-    def gradient_norm(self) -> Tensor:
-        if self._gradient_norm is None:
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            self._gradient_norm = torch.nn.utils.get_total_norm(gradients)
-        return self._gradient_norm
-
-    def request_stop(self, reason: str, exit_status: int = 0) -> None:
-        self.stop = self.stop or StopRequest(reason, exit_status)
-
-    def request_save(self, write: Callable[[dict[str, Any]], None]) -> None:
-        if write not in self._saves:
-            self._saves.append(write)
+class TrainingState(HookView):
+    """A training that can be written down and taken up again."""
 
     @property
-    def is_log_step(self) -> bool:
-        return self.step % self.log_every_steps == 0
+    def step_size(self) -> int:
+        """Micro-batches of an optimizer step, over all ranks."""
+        return self.grad_accum_steps * world_size()
 
     @property
-    def is_leaving(self) -> bool:
-        """Whether a hook asked to stop before training is finished."""
-        return self.stop is not None and self.stop.exit_status != 0
+    def epoch_step(self) -> int | Fraction:
+        """Optimizer steps of this epoch that are behind: a fraction where they were of another size."""
+        steps = Fraction(self.epoch_position, self.step_size)
+        return int(steps) if steps.denominator == 1 else steps
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on to the bit: tensors and plain values."""
+        """All that a resumed run needs to go on to the bit: tensors and plain values. Every rank must ask."""
         return {
             "model_state_dict": self.model.state_dict(),
             "evaluation_state_dict": self._evaluation_state_dict(),
@@ -93,9 +47,10 @@ class TrainingState:
             **{name: getattr(self, name) for name in COUNTERS},
             "log_sums": self.log_sums.state_dict(),
             "epoch_sums": self.epoch_sums.state_dict(),
+            "stops": [stop.reason for stop in self._stops_asked_for if stop.exit_status == 0],
             "hooks": self.hooks.state_dict(),
-            "random": random_state(),
-            "num_threads": torch.get_num_threads(),
+            "random": gather(random_state(self.run.device)),
+            "environment": environment(self.run.device),
             "config": self.run.config,
             "config_digest": self.run.config_digest,
             "data_digest": self.run.data_digest,
@@ -105,26 +60,33 @@ class TrainingState:
         """Go on from `state_dict`; optimizer, hooks and random state follow when training starts.
 
         Raises:
-            KeyError: a piece is missing.
+            CheckpointError: a piece is missing.
             RuntimeError: the weights do not fit the model.
         """
+        if missing := [name for name in PIECES if name not in state]:
+            raise CheckpointError(
+                f"the checkpoint lacks {', '.join(missing)}, so training cannot go on from it as it was; "
+                "to take its weights alone: run.init_from"
+            )
         self.model.load_state_dict(state["model_state_dict"])
         for name in COUNTERS:
             setattr(self, name, state[name])
         self.log_sums.load_state_dict(state["log_sums"], self.run.device)
         self.epoch_sums.load_state_dict(state["epoch_sums"], self.run.device)
+        if state["config_digest"] == self.run.config_digest:  # else the change may be meant to train on
+            self._stops_asked_for = [StopRequest(reason) for reason in state["stops"]]
         self._loaded = state
         if self.optimizer is not None:
-            self._restore_parts()
+            self._restore_parts(state)
 
-    def count_steps(self, loader: StepLoader, grad_accum_steps: int, max_epochs: int, max_steps: int | None) -> None:
+    def count_steps(self, loader: StepLoader, max_epochs: int, max_steps: int | None) -> None:
         """Set steps_per_epoch and total_steps (the first stays 0 for a loader without a length).
 
         Raises:
             ValueError: the loader is empty, or has no length and max_steps is not set.
         """
         try:
-            self.steps_per_epoch = loader.num_steps(grad_accum_steps)
+            self.steps_per_epoch = loader.num_steps(self.grad_accum_steps)
         except TypeError:
             if max_steps is None:
                 raise ValueError(
@@ -134,20 +96,24 @@ class TrainingState:
             return
         if not self.steps_per_epoch:
             raise ValueError("the train loader is empty; give it at least one batch")
-        epochs = max_epochs * self.steps_per_epoch
-        self.total_steps = epochs if max_steps is None else min(epochs, max_steps)
+        # From here on, not from the start: with other ranks the steps behind were of another size.
+        left = (max_epochs - self.epoch) * self.steps_per_epoch - int(self.epoch_step)
+        self.total_steps = self.step + max(0, left)
+        if max_steps is not None:
+            self.total_steps = min(self.total_steps, max_steps)
 
     def build_parts(self, optimizer: Optimizer, scheduler: Scheduler | None) -> None:
         """Make optimizer and scheduler, tell the hooks that training starts, and restore a loaded state."""
+        copy_from_rank_0(self.model.state_dict().values())
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         self.parameters = [parameter for _, parameter in named]
         self.optimizer = optimizer(named)
         self.scheduler = scheduler(self.optimizer, self.total_steps) if scheduler is not None else None
         self.emit("on_fit_start")
-        self._restore_parts()
-
-    def emit(self, event: str) -> None:
-        self.hooks.emit(event, self)
+        if self._loaded is not None:
+            self._restore_parts(self._loaded)
+        elif world_size() > 1:
+            seed_this_rank(self.run.seed, self.step)
 
     def write_saves(self) -> None:
         """Act on the requests to save, now that every hook has handled the event."""
@@ -163,13 +129,29 @@ class TrainingState:
         with self.evaluation_weights():
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
-    def _restore_parts(self) -> None:
-        if self._loaded is None:
-            return
-        state, self._loaded = self._loaded, None
+    def _restore_parts(self, state: dict[str, Any]) -> None:
+        self._loaded = None
         self.optimizer.load_state_dict(state["optimizer"])
+        if (self.scheduler is None) != (state["scheduler"] is None):
+            raise CheckpointError(
+                f"the checkpoint has {'no' if self.scheduler else 'a'} scheduler, this trainer has "
+                f"{'one' if self.scheduler else 'none'}; bind Trainer.scheduler as it was"
+            )
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         self.hooks.load_state_dict(state["hooks"])
-        restore_random_state(state["random"])
+        self._restore_randomness(state)
+
+    def _restore_randomness(self, state: dict[str, Any]) -> None:
+        now = environment(self.run.device)
+        changes = [
+            f"{name} {was} -> {now.get(name)}" for name, was in state["environment"].items() if was != now.get(name)
+        ]
+        if changes:
+            _log.warning("going on with another set-up, so the last digits may differ: %s", ", ".join(changes))
+        if len(state["random"]) == world_size():
+            restore_random_state(state["random"][rank()], self.run.device)
+            return
+        seed_this_rank(self.run.seed, self.step)
+        _log.warning("dropout goes on with new random numbers, drawn from run.seed, the number of ranks and the step")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import islice
 from typing import TypeVar
 
@@ -28,9 +29,9 @@ class IterableSteps:
         """
         return math.ceil(len(self.batches) / grad_accum_steps)  # type: ignore[arg-type]
 
-    def steps(self, epoch: int, first_step: int, grad_accum_steps: int) -> Iterator[list[Batch]]:
+    def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
         batches = iter(self.batches)
-        for _ in islice(batches, first_step * grad_accum_steps):
+        for _ in islice(batches, int(first_step * grad_accum_steps)):
             pass
         while micro_batches := list(islice(batches, grad_accum_steps)):
             yield micro_batches

@@ -1,9 +1,9 @@
-"""Metrics as sums and weights, added over batches and divided once."""
+"""Metrics as sums and weights, added over batches and ranks, and divided once."""
 
 import torch
 from torch import Tensor
 
-from emprot_core.distributed import sum_over_ranks
+from emprot_core.distributed import gather, sum_over_ranks, world_size
 from emprot_core.training.forward_loss import MetricTerms
 
 
@@ -14,20 +14,44 @@ class MetricSums:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, terms: MetricTerms) -> None:
-        for name, (total, weight) in terms.items():
-            pair = torch.stack([total.double(), weight.double()])
-            known = self._sums.get(name)
-            self._sums[name] = pair if known is None else known + pair
+        """Add the terms of a batch."""
+        self._add({name: torch.stack([total.double(), weight.double()]) for name, (total, weight) in terms.items()})
 
-    def weight(self, name: str) -> float:
-        """The weight of a metric on this rank."""
-        return float(self._sums[name][1].sum())
+    def add_sums(self, other: "MetricSums") -> None:
+        self._add(other._sums)
+
+    def over_ranks(self) -> "MetricSums":
+        """The sums of all ranks, by one reduction on the device; every rank must have the same metrics."""
+        if world_size() == 1:
+            return self
+        packed = sum_over_ranks(torch.cat([pair.flatten() for pair in self._sums.values()]))
+        parts = packed.split([pair.numel() for pair in self._sums.values()])
+        total = MetricSums()
+        total._sums = {name: part.view_as(pair) for (name, pair), part in zip(self._sums.items(), parts, strict=True)}
+        return total
+
+    def over_ranks_of_any_length(self) -> "MetricSums":
+        """The sums of all ranks, of which some may have had no batch at all; this waits for the device."""
+        if world_size() == 1:
+            return self
+        total = MetricSums()
+        for sums in gather({name: pair.cpu() for name, pair in self._sums.items()}):
+            total._add(sums)
+        return total
+
+    def total(self, name: str) -> Tensor:
+        """(), the sum of a metric."""
+        return self._sums[name][0]
+
+    def weight(self, name: str) -> Tensor:
+        """(), the weight of a metric."""
+        return self._sums[name][1]
 
     def means(self, prefix: str = "") -> dict[str, float]:
-        """sum / weight over all ranks; a metric per horizon becomes name/h1, name/h2, ..."""
+        """sum / weight; a metric per horizon becomes name/h1, name/h2, ..."""
         if not self._sums:
             return {}
-        packed = sum_over_ranks(torch.cat([pair.reshape(2, -1) for pair in self._sums.values()], dim=1))
+        packed = torch.cat([pair.reshape(2, -1) for pair in self._sums.values()], dim=1)
         values = iter((packed[0] / packed[1]).tolist())
         means = {}
         for name, pair in self._sums.items():
@@ -40,3 +64,8 @@ class MetricSums:
 
     def load_state_dict(self, state: dict[str, Tensor], device: torch.device) -> None:
         self._sums = {name: pair.to(device) for name, pair in state.items()}
+
+    def _add(self, sums: dict[str, Tensor]) -> None:
+        for name, pair in sums.items():
+            known = self._sums.get(name)
+            self._sums[name] = pair if known is None else known + pair

@@ -8,9 +8,11 @@ from torch import nn
 
 from emprot_core.batch import Batch, move_batch, validate_batch
 from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader
+from emprot_core.distributed import together
 from emprot_core.hooks.base import Hook
 from emprot_core.registry import register
 from emprot_core.training.forward_loss import ForwardLoss, MetricTerms
+from emprot_core.training.gradients import backward, nominal_weight, scale_gradients, sum_gradients_over_ranks
 from emprot_core.training.state import TrainingState
 from emprot_core.training.steps import as_step_loader, with_last
 from emprot_core.training.sums import MetricSums
@@ -57,11 +59,10 @@ class Trainer(TrainingState):
         if not isinstance(model, nn.Module):
             raise ValueError(f"Trainer.model is a {type(model).__name__}, expected a torch.nn.Module")
         self.num_clusters, self.future_horizon = num_clusters, future_horizon
-        super().__init__(model, [*hooks, *extra_hooks], log_every_steps)
+        super().__init__(model, [*hooks, *extra_hooks], grad_accum_steps, log_every_steps)
         self.forward_loss: nn.Module = ForwardLoss(model, loss, metrics)
         self.max_epochs = max_epochs
         self.max_steps = max_steps
-        self.grad_accum_steps = grad_accum_steps
         self.validate_every_steps = validate_every_steps
         self._factories = (optimizer, scheduler)
         self._learning_rate = 0.0
@@ -72,13 +73,13 @@ class Trainer(TrainingState):
         loader = as_step_loader(train_loader)
         try:
             self.start(loader)
-            while self.stop is None and (self.validation_pending or self._has_steps_left()):
+            while not self.settle_stop() and (self.validation_pending or self._has_steps_left()):
                 self._run_epoch(loader, val_loader, self.total_steps)
             self.emit("on_fit_end")
             self.write_saves()
         except BaseException as error:
             self.exception = error
-            self.emit("on_exception")
+            self.hooks.tell_exception(self)
             raise
 
     def train_epoch(self, train_loader: Iterable[Batch] | StepLoader) -> dict[str, float]:
@@ -100,12 +101,12 @@ class Trainer(TrainingState):
         self.emit("on_validation_start")
         sums = MetricSums()
         with self.evaluation_weights():
-            for terms in self.score(val_loader):
-                sums.add(terms)
+            for terms in together(self.score(val_loader)):
+                sums.add(terms or {})
                 self.emit("on_validation_step_end")
-                if self.is_leaving:
+                if self.settle_stop() and self.is_leaving:
                     return {}
-        self.val_logs = sums.means("val/")
+        self.val_logs = sums.over_ranks_of_any_length().means("val/")
         if not self.val_logs:
             raise ValueError("the validation loader gave no batch; give it one, or train without validation")
         self.is_best = self.val_logs["val/total_loss"] < self.best.get("val/total_loss", float("inf"))
@@ -121,28 +122,33 @@ class Trainer(TrainingState):
         self.forward_loss.eval()
         for batch in loader:
             with self.autocast():
-                yield self.forward_loss(self._to_device(batch))[2]
+                validate_batch(batch, self.num_clusters, self.future_horizon)
+                yield self.forward_loss(move_batch(batch, self.run.device))[2]
 
     def start(self, loader: StepLoader) -> None:
         """Build what training needs, once; the hooks' on_fit_start is called here."""
         if self.optimizer is None:
-            self.count_steps(loader, self.grad_accum_steps, self.max_epochs, self.max_steps)
+            self.count_steps(loader, self.max_epochs, self.max_steps)
             self.build_parts(*self._factories)
             self._logged_at = time.perf_counter()
 
     def _run_epoch(self, loader: StepLoader, val_loader: Iterable[Batch] | None, last_step: int | None) -> None:
-        if self.epoch_step == 0:
+        if self.epoch_position == 0:
             self.epoch_sums = MetricSums()
             self.emit("on_epoch_start")
         if self.validation_pending:
             self._settle(val_loader, epoch_ends=False)
         for micro_batches, is_last in with_last(loader.steps(self.epoch, self.epoch_step, self.grad_accum_steps)):
-            if self.stop is not None or self.step == last_step:
+            if self.step == last_step:
+                return
+            for batch in micro_batches:
+                validate_batch(batch, self.num_clusters, self.future_horizon, needs_target=False)
+            if self.settle_stop(micro_batches, is_last):
                 return
             self._train_step(micro_batches)
             self.validation_pending = val_loader is not None and self._is_validation_due(is_last)
             self._settle(val_loader, is_last)
-        if self.epoch_step and not self.is_leaving:
+        if self.epoch_position and not (self.settle_stop() and self.is_leaving):
             self._settle(val_loader, epoch_ends=True)
 
     def _has_steps_left(self) -> bool:
@@ -155,36 +161,31 @@ class Trainer(TrainingState):
 
     def _settle(self, val_loader: Iterable[Batch] | None, epoch_ends: bool) -> None:
         """Validate if it is due, turn to the next epoch if this one ends, and only then save."""
-        if self.validation_pending and val_loader is not None and not self.is_leaving:
+        if self.validation_pending and val_loader is not None:
             self.validate(val_loader)
         if epoch_ends and not self.validation_pending:
             self.epoch += 1
-            self.epoch_step = 0
+            self.epoch_position = 0
             self.emit("on_epoch_end")
         self.write_saves()
 
     def _train_step(self, micro_batches: list[Batch]) -> None:
         self.emit("on_step_start")
         self.forward_loss.train()
-        self.micro_batches = [self._to_device(batch) for batch in micro_batches]
-        # A constant near the weight keeps the gradients in the range of fp16 until the weight itself divides them.
-        nominal = sum(batch["future_cluster_ids"].numel() for batch in micro_batches)
-        weight = torch.zeros((), device=self.run.device, dtype=torch.float64)
-        for batch in self.micro_batches:
-            with self.autocast():
-                loss_sum, loss_weight, metrics = self.forward_loss(batch)
-            self.scaler.scale(loss_sum / nominal).backward()
-            weight += loss_weight
-            self.log_sums.add(metrics)
-            self.epoch_sums.add(metrics)
+        self.micro_batches = [move_batch(batch, self.run.device) for batch in micro_batches]
+        self.nominal_weight = self.nominal_weight or nominal_weight(micro_batches)
+        sums = backward(self.forward_loss, self.micro_batches, self.autocast, self.scaler, self.nominal_weight)
+        sum_gradients_over_ranks(self.parameters)
         self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._foreach_mul_(gradients, (nominal / weight).to(gradients[0].dtype))
-        self._gradient_norm = None
+        weight = sums.weight("total_loss")
+        self.step_loss = sums.total("total_loss") / weight
+        self._gradient_norm = scale_gradients(self.parameters, self.nominal_weight / weight)
+        self.log_sums.add_sums(sums)
+        self.epoch_sums.add_sums(sums)
         self.emit("on_backward_end")
         self._update()
         self.step += 1
-        self.epoch_step += 1
+        self.epoch_position += self.step_size
         self.logs = self._collect_logs() if self.is_log_step else None
         self.emit("on_step_end")
 
@@ -202,12 +203,8 @@ class Trainer(TrainingState):
         logs["train/learning_rate"] = self._learning_rate
         logs["train/gradient_norm"] = float(self.gradient_norm())
         now = time.perf_counter()
-        logs["time/tokens_per_s"] = self.log_sums.weight("token_ce") / (now - self._logged_at)
+        logs["time/tokens_per_s"] = float(self.log_sums.weight("token_ce")) / (now - self._logged_at)
         self._logged_at = now
         logs |= self.hooks.scalars(self)
         self.log_sums = MetricSums()
         return logs
-
-    def _to_device(self, batch: Batch) -> Batch:
-        validate_batch(batch, self.num_clusters, self.future_horizon)
-        return move_batch(batch, self.run.device)

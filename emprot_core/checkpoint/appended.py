@@ -1,0 +1,65 @@
+"""Files that a run only appends to: measured at a checkpoint, cut back to it by a run that goes on from there."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+Measured = dict[str, dict[str, Any]]
+"""Per file name {"size": bytes, "sha256": hex of so many bytes}."""
+
+_log = logging.getLogger("emprot")
+
+
+class AppendedFiles:
+    """The files of a directory whose names match a pattern."""
+
+    def __init__(self, directory: Path, pattern: str):
+        self.directory = directory
+        self.pattern = pattern
+        self._hashes: dict[str, tuple[Any, int]] = {}  # of the part that was measured before: files may grow large
+
+    def measure(self) -> Measured:
+        """Size and SHA-256 of every file, once it has reached the disk."""
+        return {path.name: self._measure(path) for path in self._paths()}
+
+    def cut_back(self, measured: Measured) -> None:
+        """Remove all that came after `measured`; a file that lacks or changed part of it is named in the log."""
+        for fault in faults_of(self.directory, measured):
+            _log.warning("%s", fault)
+        self._hashes = {}
+        for path in self._paths():
+            if path.name not in measured:
+                path.unlink()
+            elif path.stat().st_size > measured[path.name]["size"]:
+                os.truncate(path, measured[path.name]["size"])
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.directory.glob(self.pattern))
+
+    def _measure(self, path: Path) -> dict[str, Any]:
+        digest, size = self._hashes.get(path.name, (hashlib.sha256(), 0))
+        with path.open("rb") as file:
+            file.seek(size)
+            added = file.read()
+            if added:
+                os.fsync(file.fileno())
+        digest.update(added)
+        self._hashes[path.name] = (digest, size + len(added))
+        return {"size": size + len(added), "sha256": digest.hexdigest()}
+
+
+def faults_of(directory: Path, measured: Measured) -> list[str]:
+    """One line per file that does not begin with what was measured."""
+    faults = []
+    for name, expected in measured.items():
+        path = directory / name
+        if not path.is_file():
+            faults.append(f"{path} is missing")
+            continue
+        with path.open("rb") as file:
+            known = file.read(expected["size"])
+        if hashlib.sha256(known).hexdigest() != expected["sha256"]:
+            faults.append(f"{path} is damaged: its first {expected['size']} bytes differ from those of the checkpoint")
+    return faults

@@ -1,0 +1,61 @@
+"""Checking every file of a run against the hashes that were kept when it was written."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emprot_core.checkpoint.appended import faults_of
+from emprot_core.checkpoint.load import CheckpointError, is_whole
+from emprot_core.checkpoint.sealed import Damaged, check_sealed
+from emprot_core.checkpoint.store import CheckpointStore
+
+SEALED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", "checkpoints/index.json")
+"""The files of a run directory that hold their own hash."""
+
+
+def verify_run(directory: str | Path) -> list[str]:
+    """One line per file of a run: `name: ok`, or `name: damaged: ...`.
+
+    What a run appends to (metrics.jsonl, event files) is checked as far as the newest checkpoint knows it; run.log
+    is for people, and is not checked.
+
+    Raises:
+        CheckpointError: the directory holds no run.
+    """
+    directory = Path(directory)
+    if not (directory / "checkpoints").is_dir():
+        raise CheckpointError(f"{directory} holds no checkpoints; give the directory of a run")
+    store = CheckpointStore(directory / "checkpoints")
+    broken = {fault.path.name: fault.what for fault in store.faults()}
+    valid = next((name for name in store.newest_first() if name not in broken), None)
+    appended = _appended(directory, store.load(valid)) if valid is not None else ()
+    return [*_checkpoints(store, broken), *_sealed(directory), *appended]
+
+
+def _checkpoints(store: CheckpointStore, broken: dict[str, str]) -> Iterator[str]:
+    names = store.names()
+    for path in sorted(store.directory.glob("*.pt")):
+        if path.name in names:
+            continue
+        whole = is_whole(path)
+        yield f"checkpoints/{path.name}: {'not in index.json, so not used' if whole else 'damaged: it is not whole'}"
+    for name in names:
+        yield f"checkpoints/{name}: {'damaged: it ' + broken[name] if name in broken else 'ok'}"
+
+
+def _sealed(directory: Path) -> Iterator[str]:
+    for name in SEALED:
+        if not (directory / name).is_file():
+            continue
+        try:
+            check_sealed(directory / name)
+            yield f"{name}: ok"
+        except Damaged as damage:
+            yield f"{name}: damaged: {damage}"
+
+
+def _appended(directory: Path, state: dict[str, Any]) -> Iterator[str]:
+    for hook in state["hooks"].values():
+        for name, measured in hook.get("appended", {}).items():
+            faults = faults_of(directory, {name: measured})
+            yield f"{name}: {'damaged: ' + faults[0] if faults else 'ok'}"
