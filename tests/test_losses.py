@@ -7,6 +7,7 @@ import torch
 
 from emprot_core import registry
 from emprot_core.batch import target_mask
+from emprot_core.contracts import UsesClassCounts
 from emprot_core.training.sums import MetricSums
 
 MaskedCrossEntropy = registry.get("loss", "MaskedCrossEntropy")
@@ -152,6 +153,7 @@ def test_balanced_classes_weigh_by_their_effective_number(make_batch) -> None:
     batch = make_batch(num_clusters=3)
     counts = torch.tensor([1, 10, 0])
     balanced = ClassBalanced(beta=0.9)
+    assert isinstance(balanced, UsesClassCounts)  # jobs.Train asks this
     balanced.use_class_counts(counts)
     raw = [1.0, 0.1 / (1 - 0.9**10), 1.0]  # a class that was never seen counts as one seen once
     scale = 11 / (raw[0] + 10 * raw[1])  # mean 1 over the training targets

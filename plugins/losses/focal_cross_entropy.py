@@ -16,8 +16,8 @@ from .positions import PositionWeights, terms_of_logits
 class FocalCrossEntropy:
     """Sum over M of w (1 - p)^gamma (-log p), p = p(target), with weight the sum of w (Lin et al. 2017).
 
-    w = horizon weight x class weight. gamma = 0 is MaskedCrossEntropy. Its minimum is not at the true
-    distribution: expect better ranked and less calibrated forecasts.
+    w = horizon weight x class weight. gamma = 0 is MaskedCrossEntropy; above it the minimum is not at the true
+    distribution, which costs likelihood.
     """
 
     inputs: Literal["logits", "features"] = "logits"
