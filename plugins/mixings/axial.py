@@ -15,7 +15,7 @@ class Axial:
     """Each layer attends over a residue's K frames and then over a frame's N residues.
 
     K + N keys a token instead of K x N (Ho et al. 2019, "Axial attention in multidimensional transformers"): the
-    way to let residues see each other at every frame. Alone of the mixings it builds on what neighbours did before.
+    cheap way to let residues see each other. One layer is two attentions.
     """
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:

@@ -35,7 +35,8 @@ class TemporalMixing(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, state: Tensor | None = None) -> Tensor:
         """Context (B, N, D) of tokens x (B, T, N, D) where mask (B, T, N) is True.
 
-        A state (B, N, D), the context of earlier frames, is read as one more frame before the first.
+        A state (B, N, D), the context of earlier frames, is read as one more frame before the first: a summary,
+        so chunks of a history give less than the whole.
         """
         num_windows, _, num_residues, _ = x.shape
         if state is not None:
