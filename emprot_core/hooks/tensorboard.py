@@ -28,8 +28,9 @@ class TensorBoard(Hook):
         self._first_step = trainer.step + 1 if trainer.step else 0
         if trainer.step == 0:
             self.load_state_dict({})
-            self._open().add_text("config", f"```\n{trainer.run.config}\n```", 0)
-            self._write_hparams(trainer.run.hparams)
+            with self._naming_the_file():
+                self._open().add_text("config", f"```\n{trainer.run.config}\n```", 0)
+                self._write_hparams(trainer.run.hparams)
 
     def on_step_end(self, trainer: TrainerView) -> None:
         if trainer.logs is not None:

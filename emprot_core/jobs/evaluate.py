@@ -7,6 +7,7 @@ from typing import Any
 
 from emprot_core.checkpoint import write_text_atomically
 from emprot_core.contracts import Split
+from emprot_core.distributed import rank
 from emprot_core.evaluation import format_scores, score_beside_baselines
 from emprot_core.jobs.context import RunContext
 from emprot_core.jobs.forward import outputs_of
@@ -34,5 +35,6 @@ class Evaluate:
         )
         path = Path(self.run_directory) / "evaluation.json"
         record = {"split": self.split, "data_digest": data.digest, **scores}
-        write_text_atomically(path, json.dumps(record, indent=1) + "\n")
+        if rank() == 0:
+            write_text_atomically(path, json.dumps(record, indent=1) + "\n")
         _log.info("%s, %s split:\n\n%s\n\n%s", self.run_directory, self.split, format_scores(scores), path)

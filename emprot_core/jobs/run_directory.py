@@ -1,5 +1,6 @@
 """The directory of a training run: its lock, its log, its records, and whether it may go on."""
 
+import contextlib
 import fcntl
 import logging
 import platform
@@ -107,8 +108,11 @@ class RunDirectory:
             write_sealed_json(self.path / "result.json", whole)
 
     def _take_lock(self) -> bool:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "run.lock").open("w")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "run.lock").open("w")
+        except OSError as error:
+            raise OSError(f"{self.path} cannot be written ({error}); bind run.directory to a place that can") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -135,6 +139,10 @@ class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         _log.removeHandler(self)
         _log.warning("%s cannot be written any more", self.baseFilename)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what is left to write: the run's own error matters more
+            super().close()
 
 
 def versions() -> dict[str, str]:

@@ -96,7 +96,8 @@ class TrainingState(HookView):
             return
         if not self.steps_per_epoch:
             raise ValueError("the train loader is empty; give it at least one batch")
-        # From here on, not from the start: with other ranks the steps behind were of another size.
+        # From here on, not from the start: with other ranks the steps behind were of another size. (One too many may be
+        # counted then, where the epoch is not a whole number of steps.)
         left = (max_epochs - self.epoch) * self.steps_per_epoch - int(self.epoch_step)
         self.total_steps = self.step + max(0, left)
         if max_steps is not None:
