@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 import gin
 import pytest
 import torch
+from runs_in_forks import RUN, Runs, output
 
 from emprot_core import registry
 from emprot_core.batch import Batch
@@ -149,3 +151,27 @@ def _fresh_gin_state() -> dict[str, Any]:
         "_CONFIG_IS_LOCKED": False,
         "_INTERACTIVE_MODE": False,
     }
+
+
+@pytest.fixture(scope="session")
+def runs() -> Iterator[Runs]:
+    """Starts runs at once: from one process that has everything imported."""
+    runs = Runs()
+    yield runs
+    runs.close()
+
+
+@pytest.fixture(scope="session")
+def whole(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of an uninterrupted RUN."""
+    directory = tmp_path_factory.mktemp("whole")
+    assert runs(directory, RUN) == 0, output(directory)
+    return directory / "run"
+
+
+@pytest.fixture(scope="session")
+def killed(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a RUN that was killed in its 12th step."""
+    directory = tmp_path_factory.mktemp("killed")
+    assert runs(directory, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 12 before") == -signal.SIGKILL
+    return directory / "run"

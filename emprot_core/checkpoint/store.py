@@ -114,6 +114,11 @@ class CheckpointStore:
         checked = (_check(self.directory / name, entry) for name, entry in self._index().items())
         return [fault for fault in checked if fault is not None]
 
+    def holds(self, name: str, step: int) -> bool:
+        """Whether a file is there, undamaged and of this step."""
+        entry = self._index().get(name)
+        return entry is not None and entry["step"] == step and _check(self.directory / name, entry) is None
+
     def names(self) -> list[str]:
         """The files in the index."""
         return list(self._index())

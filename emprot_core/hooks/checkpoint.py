@@ -17,7 +17,7 @@ class Checkpoint(Hook):
     A run that is stopped early leaves a checkpoint of its last step.
     """
 
-    state_names = ("lowest",)
+    state_names = ("lowest", "due")
 
     def __init__(
         self, every_steps: int | None = None, keep_last: int = 2, keep_best: int = 1, directory: str | None = None
@@ -40,13 +40,15 @@ class Checkpoint(Hook):
         self.keep_best = keep_best
         self.directory = directory
         self.lowest: list[list[float]] = []  # [val/total_loss, step] of the best validations
+        self.due: list[str] = []  # what this step's state is to be written as: BEST, FINAL, "best" or "step"
         self._store: CheckpointStore | None = None
-        self._due: set[str] = set()
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         run_directory = trainer.run.directory
         directory = self.directory or (run_directory and run_directory / "checkpoints")
         self._store = CheckpointStore(Path(directory)) if directory else None
+        if self._store is not None and trainer.step:
+            trainer.request_save(self._complete)
 
     def on_step_end(self, trainer: TrainerView) -> None:
         if self.every_steps and trainer.step % self.every_steps == 0:
@@ -71,12 +73,20 @@ class Checkpoint(Hook):
 
     def _request(self, trainer: TrainerView, what: str) -> None:
         if self._store is not None:
-            self._due.add(what)
+            self.due = sorted({*self.due, what})
             trainer.request_save(self._write)
+
+    def _complete(self, state: dict[str, Any]) -> None:
+        """Write what a kill left out of the files that were due at the step training goes on from."""
+        assert self._store is not None
+        step = state["step"]
+        names = {what: what if what in (BEST, FINAL) else numbered(what, step) for what in self.due}
+        self.due = [what for what, name in names.items() if not self._store.holds(name, step)]
+        self._write(state)
 
     def _write(self, state: dict[str, Any]) -> None:
         assert self._store is not None
-        due, self._due = self._due, set()
+        due, self.due = self.due, []
         if rank() != 0:
             return
         step = state["step"]

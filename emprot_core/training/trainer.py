@@ -130,6 +130,7 @@ class Trainer(TrainingState):
         if self.optimizer is None:
             self.count_steps(loader, self.max_epochs, self.max_steps)
             self.build_parts(*self._factories)
+            self.write_saves()
             self._logged_at = time.perf_counter()
 
     def _run_epoch(self, loader: StepLoader, val_loader: Iterable[Batch] | None, last_step: int | None) -> None:
