@@ -1,5 +1,6 @@
 """Each hook by what it does to a training."""
 
+import copy
 import math
 import os
 import signal
@@ -185,6 +186,25 @@ def test_in_float16_the_scaler_may_skip_steps_and_the_scheduler_waits(make_batch
     assert trainer.step == 6
     assert trainer.scheduler.last_epoch == 4
     assert trainer.scaler.get_scale() == 65536 / 4
+
+
+def test_in_float16_a_stopped_training_goes_on_to_the_same_bits(make_batch, make_trainer) -> None:
+    def make(*more: Hook):
+        hooks = [hook("MixedPrecision", dtype="float16"), hook("ClipGradients"), hook("NonFinite"), Poison(2)]
+        return make_trainer(*hooks, *more, max_epochs=1, log_every_steps=4)
+
+    batches = [make_batch(i) for i in range(6)]
+    whole = make()
+    whole.fit(batches)
+    first = make(StopAt(3))
+    first.fit(batches)
+    state = copy.deepcopy(first.state_dict())
+    second = make()
+    second.load_state_dict(state)
+    second.fit(batches)
+    assert torch.equal(weights(second), weights(whole))
+    assert second.scaler.state_dict() == whole.scaler.state_dict()
+    assert second.scheduler.last_epoch == whole.scheduler.last_epoch == 5
 
 
 def test_in_float16_gradients_that_are_never_finite_stop_training(make_batch, make_trainer) -> None:
