@@ -38,7 +38,7 @@ class RunDirectory:
             self._release_lock()
             raise RunRefused(
                 f"another process is running in {self.path}; wait for it, or take another directory: --fresh, "
-                "or --gin_bindings=\"run.directory='runs/other'\""
+                "or run.directory=runs/other"
             )
         if self._is_writer:
             self._log_file = _LogFile(self.path / "run.log")
@@ -89,8 +89,8 @@ class RunDirectory:
             return
         raise RunRefused(
             f"{self.path} holds a run with another config:{listed}\n"
-            "  take another directory: --gin_bindings=\"run.directory='runs/other'\", or --fresh;\n"
-            '  or go on with the change: --gin_bindings="run.allow_config_change=True"'
+            "  take another directory: run.directory=runs/other, or --fresh;\n"
+            "  or go on with the change: run.allow_config_change=True"
         )
 
     def write_config(self) -> None:
