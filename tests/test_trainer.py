@@ -268,3 +268,25 @@ def test_steps_of_an_iterable_can_start_anywhere(make_batch) -> None:
     assert list(steps.steps(0, 2, 2)) == [[4, 5], [6]]
     assert list(with_last(iter("abc"))) == [("a", False), ("b", False), ("c", True)]
     assert list(with_last(iter(""))) == []
+
+
+@pytest.mark.parametrize(
+    ("in_training", "parts"),
+    [
+        (True, ["step 2", "4 windows of 5 + 3 frames x 7 residues", "11 clusters", "TrajectoryWindows.batch_size"]),
+        (False, ["validation after step 1", "TrajectoryWindows.eval_batch_size"]),
+    ],
+)
+def test_a_device_without_memory_names_the_shapes_and_the_binding_to_lower(
+    make_batch, make_trainer, in_training: bool, parts: list[str]
+) -> None:
+    trainer = make_trainer(max_epochs=2)
+
+    def run_out(module, arguments) -> None:
+        if module.training == in_training and trainer.step == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore about it")
+
+    trainer.model.register_forward_pre_hook(run_out)
+    with pytest.raises(ValueError, match="Tried to allocate") as caught:
+        trainer.fit([make_batch()], [make_batch(9)])
+    assert all(part in str(caught.value) for part in parts)

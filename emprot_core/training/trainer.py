@@ -13,6 +13,7 @@ from emprot_core.hooks.base import Hook
 from emprot_core.registry import register
 from emprot_core.training.forward_loss import ForwardLoss, MetricTerms
 from emprot_core.training.gradients import backward, nominal_weight, scale_gradients, sum_gradients_over_ranks
+from emprot_core.training.out_of_memory import DeviceOutOfMemory
 from emprot_core.training.state import TrainingState
 from emprot_core.training.steps import as_step_loader, with_last
 from emprot_core.training.sums import MetricSums
@@ -80,6 +81,10 @@ class Trainer(TrainingState):
         except BaseException as error:
             self.exception = error
             self.hooks.tell_exception(self)
+            if isinstance(error, torch.OutOfMemoryError):
+                raise DeviceOutOfMemory(
+                    error, self.step, self.micro_batches, self.num_clusters, self.validation_pending
+                ) from error
             raise
 
     def train_epoch(self, train_loader: Iterable[Batch] | StepLoader) -> dict[str, float]:
