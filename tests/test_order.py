@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emprot_core.data.order import EpochOrder
+from emprot_core.data.order import EpochOrder, WeightedOrder
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 99, 100, 101, 1000, 65537])
@@ -55,3 +55,38 @@ def test_each_item_comes_first_equally_often_and_each_pair_too(size):
 def test_negative_seeds_are_refused():
     with pytest.raises(ValueError, match="got seed -1"):
         EpochOrder(10, seed=-1, epoch=0)
+
+
+COUNTS, WEIGHTS = np.array([10, 4, 0, 7, 5]), np.array([0.5, 2.0, 1.0, 0.0, 1.3])
+
+
+def test_a_weighted_epoch_draws_each_item_by_its_weight_in_the_mean():
+    weights = np.repeat(WEIGHTS, COUNTS)
+    drawn = np.zeros(len(weights))
+    for epoch in range(1000):
+        order = WeightedOrder(COUNTS, WEIGHTS, 3, epoch)
+        counts = np.bincount(order(np.arange(order.num_items)), minlength=len(weights))
+        assert (abs(counts - weights) <= 1).all()
+        drawn += counts
+    share = order.num_items / (COUNTS * WEIGHTS).sum()
+    np.testing.assert_allclose(drawn / 1000, weights * share, atol=0.05)
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_whole_weights_draw_each_item_exactly_so_often(weight):
+    order = WeightedOrder(COUNTS, np.full(5, weight), 0, 0)
+    assert order.num_items == weight * 26
+    assert set(np.bincount(order(np.arange(order.num_items))).tolist()) == {weight}
+
+
+def test_a_weighted_epoch_can_start_anywhere_and_depends_on_seed_and_epoch():
+    orders = [WeightedOrder(COUNTS, WEIGHTS, *key) for key in [(3, 1), (3, 1), (4, 1), (3, 2)]]
+    whole = [order(np.arange(order.num_items)).tolist() for order in orders]
+    assert orders[0](np.arange(7, 12)).tolist() == whole[1][7:12]
+    assert whole[0] not in whole[2:]
+
+
+def test_the_draws_of_a_large_weighted_epoch_stay_inside():
+    order = WeightedOrder(np.array([2**33, 0]), np.array([1 / 3, 5.0]), 0, 0)
+    items = order(np.array([0, 1, order.num_items - 2, order.num_items - 1]))
+    assert ((items >= 0) & (items < 2**33)).all()

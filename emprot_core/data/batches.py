@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from emprot_core.batch import MISSING_ID, Batch
+from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
 from emprot_core.data.windows import Windows
 
@@ -11,7 +12,7 @@ from emprot_core.data.windows import Windows
 class Gather:
     """Reads windows of a store: window numbers (B,) -> Batch, proteins of unlike length padded and masked."""
 
-    def __init__(self, store: TrajectoryStore, windows: Windows):
+    def __init__(self, store: TrajectoryStore | JoinedStores, windows: Windows):
         self.store, self.windows = store, windows
         self.num_residues = store.index["num_residues"].astype(np.int64)
         self._groups = np.unique(store.index["group"], return_inverse=True)[1].astype(np.int64)

@@ -9,7 +9,6 @@ import torch
 from emprot_core import distributed
 from emprot_core.batch import MISSING_ID, Batch
 from emprot_core.data.batches import Gather, has_target
-from emprot_core.data.order import EpochOrder
 from emprot_core.data.store import StoreError
 
 _STEPS_AT_ONCE = 64  # the order of so many steps is computed together: one step's windows are too few for numpy
@@ -59,7 +58,7 @@ class WindowLoader:
 
     def num_steps(self, grad_accum_steps: int) -> int:
         """Optimizer steps of one epoch."""
-        return -(-self.num_windows // self._windows_per_step(grad_accum_steps))
+        return -(-self.gather.windows.epoch_size // self._windows_per_step(grad_accum_steps))
 
     def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
         """The micro-batches of each optimizer step of this rank, from `first_step` on; as many on every rank.
@@ -69,10 +68,10 @@ class WindowLoader:
         Raises:
             StoreError: an ID is out of range, or (in one process) all windows of a step lack a valid target.
         """
-        order = EpochOrder(self.num_windows, self.seed, epoch)
+        order = self.gather.windows.epoch_order(self.seed, epoch)
         per_step = self._windows_per_step(grad_accum_steps)
-        for start in range(int(first_step * per_step), self.num_windows, _STEPS_AT_ONCE * per_step):
-            window_ids = order(np.arange(start, min(start + _STEPS_AT_ONCE * per_step, self.num_windows)))
+        for start in range(int(first_step * per_step), order.num_items, _STEPS_AT_ONCE * per_step):
+            window_ids = order(np.arange(start, min(start + _STEPS_AT_ONCE * per_step, order.num_items)))
             for first in range(0, len(window_ids), per_step):
                 yield self._micro_batches(window_ids[first : first + per_step])
 

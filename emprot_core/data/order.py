@@ -40,6 +40,45 @@ class EpochOrder:
         return left * self._side + right
 
 
+class WeightedOrder:
+    """An epoch in which an item of weight w comes w times in the mean over epochs, and as evenly as can be in each.
+
+    Items come in runs of one weight. They are drawn at equal steps along a line on which each is as long as its
+    weight (systematic sampling: Madow and Madow, Ann. Math. Statist. 15, 1 (1944)), from a start that (seed, epoch)
+    fixes; the draws are then ordered as EpochOrder orders items. So of neighbours of weight 1/2 every other one comes,
+    and in whole numbers a weight is exact. An epoch has round(sum of the weights of all items) draws.
+    """
+
+    def __init__(self, counts: np.ndarray, weights: np.ndarray, seed: int, epoch: int):
+        """
+        Args:
+            counts: (runs,) items of each run.
+            weights: (runs,) 0 or more, one of the items above 0.
+        """
+        self._weights = weights
+        self._last = np.cumsum(counts) - 1
+        self._first = self._last + 1 - counts
+        self._line_ends = np.cumsum(counts * weights)
+        self.num_items = draws_of_epoch(counts, weights)
+        self._order = EpochOrder(self.num_items, seed, epoch)
+        self._start = np.random.default_rng([seed, epoch]).random()
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """The items (int64) at positions (int) in [0, num_items)."""
+        length = self._line_ends[-1]
+        places = (self._order(positions) + self._start) * (length / self.num_items)
+        places = np.minimum(places, np.nextafter(length, 0))  # rounding may put the last draw at the very end
+        run = np.searchsorted(self._line_ends, places, side="right")
+        begins = np.where(run > 0, self._line_ends[run - 1], 0.0)
+        within = ((places - begins) / self._weights[run]).astype(np.int64)
+        return np.minimum(self._first[run] + within, self._last[run])
+
+
+def draws_of_epoch(counts: np.ndarray, weights: np.ndarray) -> int:
+    """The draws of a WeightedOrder: the sum of the weights of all items, rounded."""
+    return round(float((counts * weights).sum()))
+
+
 def _scramble(numbers: np.ndarray) -> np.ndarray:
     """A 64-bit mix in which every input bit reaches every output bit (the finaliser of SplitMix64)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emprot_core.contracts import Split
 from emprot_core.data.store_format import (
     CLASS_IDS,
     INDEX_FIELDS,
@@ -19,6 +20,7 @@ from emprot_core.data.store_format import (
     sha256,
     shard_name,
     split_array,
+    vocabulary_arrays,
 )
 from emprot_core.data.store_writer import StoreWriter
 
@@ -57,6 +59,7 @@ class TrajectoryStore:
         self.digest = hashlib.sha256(text).hexdigest()
         self.vocabulary = meta["vocabulary"]
         self.sources: list[dict[str, Any]] = meta["sources"]
+        self.vocabulary_arrays = vocabulary_arrays(meta["files"])
         self._check_files(meta["files"], verify)
         self._shards: dict[int, np.ndarray] = {}
         self.index = self._open("index.npy")
@@ -107,6 +110,10 @@ class TrajectoryStore:
                 "give a store whose tokenizer has one"
             )
         return self._open(f"{name}.npy")
+
+    def split_spans(self, split: Split) -> np.ndarray:
+        """The spans of a split that was kept when the store was prepared (data.windows.SPAN_DTYPE), read-only."""
+        return self.array(split_array(split))
 
     def _open(self, name: str) -> np.ndarray:
         path = self.directory / name

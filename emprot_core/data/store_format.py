@@ -8,6 +8,7 @@ ids-00000.npy    flat shards, int16 or int32: frames x residues of one trajector
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def shard_name(shard: int) -> str:
 def split_array(split: str) -> str:
     """Name of the array that keeps the spans of a split (data.windows.SPAN_DTYPE)."""
     return f"split_{split}"
+
+
+def vocabulary_arrays(files: Mapping[str, tuple[int, str]]) -> dict[str, str]:
+    """The SHA-256 of each array that says what the classes are, from the files of a store (size, SHA-256)."""
+    others = ("index.npy", shard_name(0)[:4], split_array(""))
+    return {name: digest for name, (_, digest) in files.items() if not name.startswith(others)}
 
 
 def sha256(path: Path) -> str:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from emprot_core.data.order import EpochOrder, WeightedOrder, draws_of_epoch
+
 SPAN_DTYPE = np.dtype([("trajectory", np.int64), ("start", np.int64), ("stop", np.int64)])
 """A run [start, stop) of frames of one trajectory that may be targets."""
 
@@ -25,13 +27,22 @@ class WindowPlaces(NamedTuple):
 class Windows:
     """All windows of a split, numbered span by span in the order of time."""
 
-    def __init__(self, spans: np.ndarray, num_frames: np.ndarray, history: int, horizon: int, stride: int = 1):
+    def __init__(
+        self,
+        spans: np.ndarray,
+        num_frames: np.ndarray,
+        history: int,
+        horizon: int,
+        stride: int = 1,
+        weights: np.ndarray | None = None,
+    ):
         """
         Args:
             spans: (S,) of SPAN_DTYPE.
             num_frames: (trajectories,) frames of every trajectory of the store.
             history: K. horizon: F.
             stride: frames between successive windows of a span.
+            weights: (S,) how often a window of each span is drawn in an epoch of training; once where None.
 
         Raises:
             ValueError: a size is below 1, or a span lies outside its trajectory.
@@ -45,9 +56,21 @@ class Windows:
         self._first = np.maximum(history - 1, self.spans["start"] - horizon)
         counts = np.maximum(0, (self.spans["stop"] - 2 - self._first) // stride + 1)
         self._ends = np.cumsum(counts)
+        self._weights = weights
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def epoch_size(self) -> int:
+        """Windows drawn in an epoch of training: all, or round(sum of the weights of all windows)."""
+        return len(self) if self._weights is None else draws_of_epoch(self._counts(), self._weights)
+
+    def epoch_order(self, seed: int, epoch: int) -> EpochOrder | WeightedOrder:
+        """Positions in [0, epoch_size) of an epoch -> windows."""
+        if self._weights is None:
+            return EpochOrder(len(self), seed, epoch)
+        return WeightedOrder(self._counts(), self._weights, seed, epoch)
 
     def locate(self, window_ids: np.ndarray) -> WindowPlaces:
         """The places of windows given by their numbers (B,) in [0, len); O(log spans) each."""
@@ -59,6 +82,9 @@ class Windows:
         spans = self.spans[span]
         step_mask = (targets >= spans["start"][:, None]) & (targets < spans["stop"][:, None])
         return WindowPlaces(spans["trajectory"], last_frame, step_mask)
+
+    def _counts(self) -> np.ndarray:
+        return np.diff(self._ends, prepend=0)
 
     def target_spans(self) -> np.ndarray:
         """The spans cut down to frames that have K frames before them, those without any left out (SPAN_DTYPE)."""

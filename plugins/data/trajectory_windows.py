@@ -1,8 +1,6 @@
-"""Windows of the trajectories of a store, divided by a split."""
+"""Windows of the trajectories of stores, divided by a split."""
 
-import difflib
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -11,19 +9,27 @@ from torch import Tensor
 
 from emprot_core.contracts import DataSplit, Split
 from emprot_core.data.batches import Gather
+from emprot_core.data.joined_stores import open_stores
 from emprot_core.data.loader import WindowLoader
-from emprot_core.data.store import TrajectoryStore
 from emprot_core.data.windows import SPAN_DTYPE, Windows, check_spans
 from emprot_core.registry import register
+
+from .trajectory_names import choose, weigh
 
 
 @register("data")
 class TrajectoryWindows:
-    """The last `history` frames of every residue and its next `horizon` frames, from a trajectory store."""
+    """The last `history` frames of every residue and its next `horizon` frames, from one trajectory store or several.
+
+    Several stores must have one vocabulary; their trajectories are called <store>/<name> (data.joined_stores), and
+    their groups keep their names. An epoch of training takes each window of the training split as often as the
+    weight of its trajectory says, so it has round(sum of the weights) windows. Validation, test, class_counts and
+    what baselines are fitted on take each window once, whatever its weight: they tell of the data as they are.
+    """
 
     def __init__(
         self,
-        store: str,
+        store: str | Sequence[str],
         history: int,
         horizon: int,
         split: DataSplit,
@@ -31,11 +37,12 @@ class TrajectoryWindows:
         batch_size: int = 4,
         eval_batch_size: int | None = None,
         trajectories: Sequence[str] | None = None,
+        weights: Mapping[str, float] | None = None,
         verify: bool = False,
     ):
         """
         Args:
-            store: path of a store, or `sample:<vocabulary>`.
+            store: path of a store, or `sample:<vocabulary>`; or a list of those.
             history: K, frames the model reads.
             horizon: F, frames to predict.
             split: which frames may be targets of training, validation and test.
@@ -43,26 +50,33 @@ class TrajectoryWindows:
             batch_size: windows of a micro-batch in training.
             eval_batch_size: windows of a batch in validation and test; batch_size where None.
             trajectories: names, or patterns such as "*_R1", of the trajectories to use; all where None.
+            weights: how often an epoch of training takes the windows of a trajectory, by name or pattern, as in
+                {"*": 0.5, "apo_*": 2.0}; the last entry that matches counts, and 1 where none does.
             verify: check the SHA-256 of the store's files.
 
         Raises:
-            StoreError: the store is missing or damaged.
-            ValueError: a size is below 1, a name matches no trajectory, or the split does not fit the store.
+            StoreError: a store is missing or damaged, or the stores have different vocabularies.
+            ValueError: a size is below 1, a name matches no trajectory, a weight is negative, or the split does not
+                fit the store.
         """
-        self.store = TrajectoryStore(store, verify=verify)
+        self.store = open_stores(store, verify=verify)
         self.vocabulary = self.store.vocabulary
         self.digest = self.store.digest
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        chosen = _choose(self.store.index["name"], trajectories)
-        self._num_frames = self.store.index["num_frames"][chosen]
-        self.max_residues = int(self.store.index["num_residues"][chosen].max())
-        spans = split.spans(self.store.index[chosen])
+        names = self.store.index["name"]
+        chosen = choose(names, trajectories)
+        index = self.store.index if trajectories is None else self.store.index[chosen]
+        self._num_frames = index["num_frames"]
+        self.max_residues = int(index["num_residues"].max())
+        drawn = None if weights is None else weigh(names, weights)
+        spans = split.spans(index)
         self._windows: dict[str, Windows] = {}
         for name in get_args(Split):
             rows = np.array(spans.get(name, []), dtype=SPAN_DTYPE)
             check_spans(rows, self._num_frames)
             rows["trajectory"] = chosen[rows["trajectory"]]
-            self._windows[name] = Windows(rows, self.store.index["num_frames"], history, horizon, stride)
+            weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
+            self._windows[name] = Windows(rows, self.store.index["num_frames"], history, horizon, stride, weight)
 
     def num_windows(self, split: Split) -> int:
         """Windows of a split, over all ranks."""
@@ -77,6 +91,11 @@ class TrajectoryWindows:
         windows = self._windows[split]
         if not len(windows):
             raise ValueError(self._explain_no_windows(split, windows))
+        if not windows.epoch_size:
+            raise ValueError(
+                f"the weights of the {len(windows)} training windows add up to less than a half, expected a window an "
+                "epoch or more; raise TrajectoryWindows.weights"
+            )
         return WindowLoader(Gather(self.store, windows), self.batch_size, seed, self.eval_batch_size)
 
     def all_windows(self, split: Split) -> WindowLoader:
@@ -106,22 +125,3 @@ class TrajectoryWindows:
             f"{len(windows.spans)} spans of targets: {places}{', ...' if len(windows.spans) > 3 else ''}; "
             "lower history, or give the split more frames or trajectories"
         )
-
-
-def _choose(names: np.ndarray, patterns: Sequence[str] | None) -> np.ndarray:
-    """The rows (int) whose name matches any of the patterns, in the order of the store."""
-    if patterns is None:
-        return np.arange(len(names))
-    if isinstance(patterns, str):
-        raise ValueError(f"trajectories is the string {patterns!r}, expected a list of names: [{patterns!r}]")
-    matches = {p: [i for i, name in enumerate(names.tolist()) if name == p or fnmatchcase(name, p)] for p in patterns}
-    lost = [pattern for pattern, rows in matches.items() if not rows]
-    if lost or not matches:
-        near = difflib.get_close_matches(lost[0], names.tolist(), n=1) if lost else []
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        shown = ", ".join(names[:8].tolist()) + (", ..." if len(names) > 8 else "")
-        raise ValueError(
-            f"no trajectory matches {', '.join(map(repr, lost)) or 'an empty list'}; {hint}"
-            f"the store has {len(names)}: {shown}; correct TrajectoryWindows.trajectories"
-        )
-    return np.unique(np.concatenate(list(matches.values())))

@@ -1,11 +1,12 @@
 """The split that was written into a store when it was prepared, so that every run uses the same."""
 
+from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
 
 from emprot_core.contracts import Split
-from emprot_core.data.store import TrajectoryStore, split_array
+from emprot_core.data.joined_stores import open_stores
 from emprot_core.data.windows import SPAN_DTYPE
 from emprot_core.registry import register
 
@@ -14,17 +15,17 @@ from emprot_core.registry import register
 class StoredSplit:
     """Spans of targets kept in a store by Prepare.split; trajectories are matched by name."""
 
-    def __init__(self, store: str):
+    def __init__(self, store: str | Sequence[str]):
         """
         Args:
-            store: path of the store: the one that is trained on, or another one of the same trajectories.
+            store: path of the store, or paths of several: what is trained on, or others of the same trajectories.
 
         Raises:
             StoreError: the store is missing or damaged, or keeps no split.
         """
-        opened = TrajectoryStore(store)
-        self._names = opened.index["name"].tolist()
-        self._spans = {split: opened.array(split_array(split)) for split in get_args(Split)}
+        opened = open_stores(store)
+        self._names = opened.index["name"]
+        self._spans = {split: opened.split_spans(split) for split in get_args(Split)}
 
     def spans(self, index: np.ndarray) -> dict[Split, np.ndarray]:
         """The spans of targets of each split; see contracts.DataSplit.
@@ -32,11 +33,21 @@ class StoredSplit:
         Raises:
             ValueError: the index has a trajectory that the store has not.
         """
-        row_of = {name: row for row, name in enumerate(index["name"].tolist())}
-        if unknown := sorted(set(row_of) - set(self._names)):
-            raise ValueError(f"the stored split has no trajectory {unknown[0]!r}; give Stored.store its own store")
-        places = np.array([row_of.get(name, -1) for name in self._names])
+        if np.array_equal(index["name"], self._names):
+            return dict(self._spans)
+        places = self._places(index["name"].tolist())
         return {split: _select(spans, places) for split, spans in self._spans.items()}
+
+    def _places(self, names: list[str]) -> np.ndarray:
+        """(trajectories of the store,) the row of each in the index, -1 where it has none."""
+        ours, row_of = self._names.tolist(), {name: row for row, name in enumerate(names)}
+        if unknown := sorted(set(names) - set(ours)):
+            shown = ", ".join(ours[:4]) + (", ..." if len(ours) > 4 else "")
+            raise ValueError(
+                f"the stored split has no trajectory {unknown[0]!r}, but {shown}; bind Stored.store to the stores of "
+                "TrajectoryWindows, or to others of the same trajectories"
+            )
+        return np.array([row_of.get(name, -1) for name in ours])
 
 
 def _select(spans: np.ndarray, places: np.ndarray) -> np.ndarray:
