@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -242,7 +243,7 @@ def test_stored_splits_of_several_stores_are_joined(tmp_path):
     assert data._windows["train"].spans.tolist() == [(0, 0, 10), (1, 0, 10), (2, 0, 15), (3, 0, 15)]
     part = make_data(paths, split=stored, trajectories=["y/b"])
     assert part._windows["test"].spans.tolist() == [(3, 15, 30)]
-    with pytest.raises(ValueError, match=r"no trajectory 'x/a', but a, b; bind Stored\.store to the same"):
+    with pytest.raises(ValueError, match=r"no trajectory 'x/a', but a, b; bind Stored\.store to the stores of"):
         make_data(paths, split=StoredSplit(paths[0]))
 
 
@@ -336,3 +337,20 @@ def test_a_loader_of_several_weighted_stores_can_be_pickled(store, second):
     copy = pickle.loads(pickle.dumps(loader))
     steps = [[b["window_ids"].tolist() for b in next(each.steps(0, 3, 2))] for each in (loader, copy)]
     assert steps[0] == steps[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", [ByGroup(), ByTime(0.6, 0.2, 0.2)])
+def test_a_hundred_thousand_trajectories_take_memory_for_the_index_alone(tmp_path, split):
+    count, ids = 100_000, np.arange(64).reshape(16, 4) % CLUSTERS
+    with StoreWriter(tmp_path / "large", Vocabulary("test", CLUSTERS, {})) as writer:
+        for row in range(count):
+            writer.add(f"protein{row // 3:06d}_R{row % 3}", f"P{row // 3:06d}", ids)
+    tracemalloc.start()
+    data = TrajectoryWindows(str(tmp_path / "large"), history=4, horizon=2, split=split)
+    step = next(data.loader("train").steps(3, 5000, 1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(step[0]["window_ids"]) == 4
+    assert sum(data.num_windows(name) for name in ("train", "validation", "test")) > 10 * count
+    assert peak < 300 * count  # 138 and 218 bytes each were seen; a row of the index has 112

@@ -57,9 +57,9 @@ class ByGroup:
         Raises:
             ValueError: a named group is not in the store, or a split that was asked for gets no group.
         """
-        groups = sorted(set(index["group"].tolist()))
-        side = self._assign(groups)
-        sides = np.array([side.get(group, "") for group in index["group"].tolist()])
+        names, group = np.unique(index["group"], return_inverse=True)  # a million names are never listed one by one
+        side = self._assign(names.tolist())
+        sides = np.array([side.get(name, "") for name in names.tolist()])[group]
         splits: tuple[Split, ...] = ("train", "validation", "test")
         return {split: _whole(index, np.flatnonzero(sides == split)) for split in splits}
 
