@@ -150,7 +150,7 @@ def _trace(error: Exception) -> None:
 def _do(options: argparse.Namespace) -> int:
     if options.verify is not None:
         return _verify(options.verify)
-    if not options.gin_file:
+    if not options.gin_file or options.list is not None or options.describe is not None:
         return _tell(options)
     from emprot_core import config
 

@@ -144,6 +144,12 @@ def test_an_unknown_kind_gives_the_nearest(toy: ModuleType, capsys: pytest.Captu
     assert "did you mean models?" in capsys.readouterr().err
 
 
+def test_a_question_beside_a_gin_file_is_answered_and_nothing_is_run(capsys: pytest.CaptureFixture[str]):
+    for question in ("--list=model", "--describe=sgd"):
+        assert main(["--gin_file=not_there.gin", question]) == 0
+    assert "optimizers.sgd (optimizer)" in capsys.readouterr().out
+
+
 def test_describe_tells_parameters_defaults_and_place(toy: ModuleType, capsys: pytest.CaptureFixture[str]):
     assert main(["--describe", "sgd"]) == 0
     lines = capsys.readouterr().out.splitlines()
