@@ -8,7 +8,7 @@ ids-00000.npy    flat shards, int16 or int32: frames x residues of one trajector
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,13 @@ def vocabulary_arrays(files: Mapping[str, tuple[int, str]]) -> dict[str, str]:
     """The SHA-256 of each array that says what the classes are, from the files of a store (size, SHA-256)."""
     others = ("index.npy", shard_name(0)[:4], split_array(""))
     return {name: digest for name, (_, digest) in files.items() if not name.startswith(others)}
+
+
+def make_index(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
+    """The index with these rows of INDEX_FIELDS; names are as wide as the longest."""
+    widths = [max((len(row[column]) for row in rows), default=1) for column in (0, 1)]
+    types = [f"U{widths[0]}", f"U{max(widths[1], 1)}", "i4", "i8", "i4", "i4", "f8"]
+    return np.array(rows, dtype=list(zip(INDEX_FIELDS, types, strict=True)))
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from emprot_core.contracts import Vocabulary
-from emprot_core.data.store_format import FORMAT, INDEX_FIELDS, VERSION, StoreError, check_ids, sha256, shard_name
+from emprot_core.data.store_format import FORMAT, VERSION, StoreError, check_ids, make_index, sha256, shard_name
 
 SHARD_TOKENS = 1 << 26
 """IDs of a shard, at most, unless one trajectory alone has more."""
@@ -111,12 +111,6 @@ class StoreWriter:
             raise StoreError(f"{name!r} cannot name an array of a store; give another identifier, index excepted")
         np.save(path, array, allow_pickle=False)
 
-    def index(self) -> np.ndarray:
-        """The index of the trajectories that were added so far, as TrajectoryStore.index will have it."""
-        widths = [max((len(row[column]) for row in self._rows), default=1) for column in (0, 1)]
-        types = [f"U{widths[0]}", f"U{max(widths[1], 1)}", "i4", "i8", "i4", "i4", "f8"]
-        return np.array(self._rows, dtype=list(zip(INDEX_FIELDS, types, strict=True)))
-
     def _append(self, ids: np.ndarray) -> None:
         if self._shard is None:
             self._shard = (self._temporary / shard_name(self._num_shards)).open("wb")
@@ -144,7 +138,7 @@ class StoreWriter:
         if not self._rows:
             raise StoreError(f"{self.directory}: a store needs at least one trajectory; none was added")
         self._close_shard()
-        np.save(self._temporary / "index.npy", self.index())
+        np.save(self._temporary / "index.npy", make_index(self._rows))
         files = {p.name: {"size": p.stat().st_size, "sha256": sha256(p)} for p in sorted(self._temporary.iterdir())}
         vocabulary = {
             "name": self.vocabulary.name,

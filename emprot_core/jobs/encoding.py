@@ -36,7 +36,7 @@ class Part(NamedTuple):
     time_step_ns: float
     num_frames: int
     num_residues: int
-    sequence: str  # residue names, joined by spaces; "" where unknown
+    sequence: str  # residue_sequence
     source: dict[str, str] | None
     notes: list[str]
     read_s: float
@@ -88,7 +88,6 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
         output.close()
     assert first is not None
     spent = {output.name: output.seconds for output in outputs}
-    names = () if first.residues is None else first.residues["name"].tolist()
     part = Part(
         name=name,
         path=str(path),
@@ -96,7 +95,7 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
         time_step_ns=float(first.time_step_ns),
         num_frames=num_frames,
         num_residues=first.coordinates.shape[1],
-        sequence=" ".join(names),
+        sequence=residue_sequence(first),
         source=dict(first.source) if first.source else None,
         notes=list(notes),
         read_s=time.process_time() - started - sum(spent.values()),
@@ -107,6 +106,11 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
     )
     _write_record(stem, part, key)
     return part
+
+
+def residue_sequence(structure: Structure) -> str:
+    """The names of the residues, joined by spaces; "" where unknown."""
+    return "" if structure.residues is None else " ".join(structure.residues["name"].tolist())
 
 
 def find_part(folder: Path, name: str, key: str) -> Part | None:

@@ -8,14 +8,14 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
-from emprot_core.contracts import DataSplit, Reader, Structure, Tokenizer
+from emprot_core.contracts import DataSplit, Reader, Tokenizer
 from emprot_core.data.reading import UsesOtherFiles
 from emprot_core.data.store import StoreError, TrajectoryStore
 from emprot_core.jobs.context import RunContext, RunRefused
@@ -24,8 +24,18 @@ from emprot_core.jobs.encoding import (
     Part,
     encode_trajectory,
     find_part,
-    read_chunks,
     remove_unfinished,
+)
+from emprot_core.jobs.fitting import (
+    Extent,
+    Measured,
+    Spans,
+    check_still_inside,
+    first_frames,
+    index_of,
+    inside_training,
+    measure,
+    read_spans,
 )
 from emprot_core.jobs.store_parts import write_stores
 from emprot_core.jobs.store_report import StoreReport, report_store
@@ -73,6 +83,7 @@ class Prepare:
             fit_on: patterns of the names of the trajectories that tokenizers learn from; none by default, for the
                 test trajectories must not be among them.
             fit_fraction: the first part of the frames of each of those, in (0, 1]: again, test frames come later.
+                Where a split is given, the training frames among them.
             on_error: what to do with a trajectory that is damaged or does not fit: refuse ends the run, skip leaves
                 the trajectory out; either names the file and what is wrong with it.
             group_by: whether trajectories of different groups but one sequence of residues keep their groups, or
@@ -123,10 +134,12 @@ class Prepare:
             if (self.output / tokenizer.name).exists():
                 raise StoreError(f"{self.output / tokenizer.name} exists; remove it or bind another Prepare.output")
         trajectories = find_trajectories(self.source, self.reader)
-        skipped = self._fit(trajectories)
+        learnt, skipped = self._fit(trajectories)
         parts, num_new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
         groups = self._groups(parts)
-        write_stores(self.output, self.tokenizers, parts, self._parts, groups, self.split, self.compact)
+        check_still_inside(learnt, inside_training(learnt, parts, groups, self.split), parts)
+        spans = None if self.split is None else self.split.spans(index_of(parts, groups))
+        write_stores(self.output, self.tokenizers, parts, self._parts, groups, spans, self.compact)
         elapsed_s = time.perf_counter() - started
         for tokenizer in self.tokenizers:
             store = TrajectoryStore(self.output / tokenizer.name, verify=True)
@@ -139,34 +152,32 @@ class Prepare:
     def _parts(self) -> Path:
         return self.output / _PARTS
 
-    def _fit(self, trajectories: dict[str, Path]) -> dict[str, str]:
-        """Let every tokenizer learn; gives the trajectories of `fit_on` that were skipped, and why."""
+    def _fit(self, trajectories: dict[str, Path]) -> tuple[Spans, dict[str, str]]:
+        """Let every tokenizer learn; gives the frames it learnt from, and the trajectories skipped, and why."""
         if not self.fit_on:
-            return {}
+            return {}, {}
         chosen = [name for name in trajectories if any(fnmatch.fnmatchcase(name, p) for p in self.fit_on)]
         if not chosen:
             raise ValueError(f"Prepare.fit_on = {list(self.fit_on)} matches none of {', '.join(trajectories)}")
-        num_frames: dict[str, int] = {}
+        measured: dict[str, Measured] = {}
         skipped: dict[str, str] = {}
-        for name in tqdm(chosen, desc="counting frames to learn from", unit="trajectory", disable=None):
+        looked_at = chosen if self.split is None else list(trajectories)  # a split depends on all of them
+        for name in tqdm(looked_at, desc="counting frames to learn from", unit="trajectory", disable=None):
             try:
-                num_frames[name] = sum(len(s.coordinates) for s in read_chunks(self.reader, trajectories[name]))
+                measured[name] = measure(self.reader, name, trajectories[name])
             except ValueError as error:
                 self._skip(name, error, skipped)
+        spans = first_frames([measured[name] for name in chosen if name in measured], self.fit_fraction)
+        every = list(measured.values())
+        spans = inside_training(spans, every, self._groups(every), self.split)
+        if not spans:
+            raise ValueError(
+                f"Prepare.fit_on = {list(self.fit_on)} leaves no frame to learn from: the split holds out, or the "
+                f"readers refuse, all of {', '.join(chosen[:8])}; name other trajectories"
+            )
         for tokenizer in self.tokenizers:
-            tokenizer.fit(self._first_frames(trajectories, num_frames))
-        return skipped
-
-    def _first_frames(self, trajectories: dict[str, Path], num_frames: dict[str, int]) -> Iterator[Structure]:
-        for name, total in num_frames.items():
-            left = max(1, round(total * self.fit_fraction))
-            for chunk in read_chunks(self.reader, trajectories[name]):
-                ids = None if chunk.cluster_ids is None else chunk.cluster_ids[:left]
-                group = chunk.group or name
-                yield chunk._replace(coordinates=chunk.coordinates[:left], cluster_ids=ids, group=group)
-                left -= len(chunk.coordinates)
-                if left <= 0:
-                    break
+            tokenizer.fit(read_spans(self.reader, trajectories, spans))
+        return spans, skipped
 
     def _encode(self, trajectories: dict[str, Path], skipped: dict[str, str]) -> tuple[list[Part], int]:
         """The parts of all trajectories in the order of their names, and how many were made now."""
@@ -218,7 +229,7 @@ class Prepare:
         stamps = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return hashlib.sha256(json.dumps([common, str(path.absolute()), stamps]).encode()).hexdigest()
 
-    def _groups(self, parts: list[Part]) -> dict[str, str]:
+    def _groups(self, parts: Iterable[Extent]) -> dict[str, str]:
         if self.group_by == "group":
             return {part.name: part.group for part in parts}
         first: dict[str, str] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emprot_core.batch import MISSING_ID
-from emprot_core.contracts import DataSplit, Tokenizer, Vocabulary
+from emprot_core.contracts import Split, Tokenizer, Vocabulary
 from emprot_core.data.store import CLASS_IDS, StoreWriter, split_array
 from emprot_core.jobs.encoding import Part, part_ids
 
@@ -20,28 +20,26 @@ def write_stores(
     parts: Sequence[Part],
     folder: Path,
     groups: Mapping[str, str],
-    split: DataSplit | None = None,
+    spans: Mapping[Split, np.ndarray] | None = None,
     compact: bool = False,
 ) -> None:
     """Write <output>/<name> of each tokenizer from the parts in a folder; they are seen when all are complete.
 
     Args:
         groups: of each trajectory, by its name.
-        split: kept in the stores, as splits.Stored reads it.
+        spans: of a split, kept in the stores as splits.Stored reads them.
         compact: number the classes that occur 0, 1, ... in the order of their IDs; the store keeps the IDs they had.
 
     Raises:
         StoreError: a directory exists.
-        ValueError: the split does not fit the trajectories.
     """
     with ExitStack() as stack:
         for tokenizer in tokenizers:
             class_ids = _used_classes(tokenizer, parts, folder) if compact else None
             writer = stack.enter_context(StoreWriter(output / tokenizer.name, _vocabulary(tokenizer, class_ids)))
             _fill(writer, tokenizer, parts, folder, groups, class_ids)
-            if split is not None:
-                for name, spans in split.spans(writer.index()).items():
-                    writer.add_array(split_array(name), spans)
+            for split, rows in ({} if spans is None else spans).items():
+                writer.add_array(split_array(split), rows)
 
 
 def _fill(
