@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from emprot_core.cli import main
+from emprot_core.data.store import TrajectoryStore
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "gin_configs").glob("*.gin"))
@@ -50,15 +51,31 @@ def test_every_command_in_a_header_is_sound(command: str) -> None:
     assert main([*shlex.split(command)[1:], "--check"]) == 0
 
 
+README_MODULES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", README, re.DOTALL))
+
+
 @pytest.mark.parametrize("command", README_COMMANDS)
 def test_every_command_in_the_readme_is_sound(command: str, own_registry: None) -> None:
-    """Beside the components that are registered by now, those of the README's own example."""
-    source = re.search(r"```python\n# my_parts.py\n(.*?)```", README, re.DOTALL)
-    assert source is not None
-    Path("my_parts.py").write_text(source[1])
+    """Beside the components that are registered by now, those of the README's own examples."""
+    for name, source in README_MODULES.items():
+        Path(name).write_text(source)
     arguments = shlex.split(command.split(" > ")[0])[1:]
     asks = {"--check", "--print_config"} & set(arguments) or "--export" in command
     assert main([*arguments, *([] if asks else ["--check"])]) == 0
+
+
+def test_the_tokenizer_in_the_readme_has_under_twenty_lines_and_makes_a_store(own_registry: None) -> None:
+    source = README_MODULES["my_tokenizer.py"]
+    assert len([line for line in source.splitlines() if line.strip() and not line.startswith(("import", "from"))]) < 20
+    Path("my_tokenizer.py").write_text(source)
+    bindings = ["Prepare.tokenizers = [@tokenizers.bend()]", "kmeans_environment.centroids = None"]
+    flags = [f"--gin_bindings={binding}" for binding in bindings]
+    assert main(["--plugin=my_tokenizer", "--gin_file=prepare_sample.gin", "--allow_unused", *flags]) == 0
+    store = TrajectoryStore("sample_stores/bend", verify=True)
+    assert store.vocabulary.tokenizer == {"name": "bend", "classes": ["straight", "bent"]}
+    ids = store.ids(1)  # one stretch of chain: the termini have none
+    assert set(ids[:, [0, 1, -2, -1]].ravel().tolist()) == {-1}
+    assert set(ids[:, 2:-2].ravel().tolist()) == {0, 1}
 
 
 def test_there_are_commands_to_check() -> None:

@@ -1,7 +1,9 @@
 """Trajectories of molecular dynamics programs: the backbone, chunk by chunk, whatever the files are called."""
 
+import re
 import sys
 import warnings
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from emprot_plugins.readers.chunks import chain_segments
 from emprot_plugins.readers.layout import match_layout, read_groups
 from emprot_plugins.readers.md import MDTrajectory
 
+from emprot_core.cli import main
+from emprot_core.data.store import TrajectoryStore
 from emprot_core.jobs.encoding import read_chunks
 
 from .backbones import BACKBONE, extended_chain, pdb_text, read_all, write_pdb
@@ -170,6 +174,41 @@ def test_the_layout_of_gpcrmd_joins_the_protein_from_a_table(tmp_path: Path) -> 
     other = path.rename(tmp_path / "10166_trj_9.xtc")
     with pytest.raises(ValueError, match=r"dynamics\.csv has no group for '9'"):
         read_all(MDTrajectory(**options), other)
+
+
+@pytest.mark.parametrize(
+    ("layout", "files", "groups"),
+    [
+        (
+            "ATLAS",
+            ["16pk_A/16pk_A_R1.xtc", "16pk_A/16pk_A_R2.xtc", "1a62_B/1a62_B_R1.xtc"],
+            {"16pk_A/16pk_A_R1": "16pk_A", "16pk_A/16pk_A_R2": "16pk_A", "1a62_B/1a62_B_R1": "1a62_B"},
+        ),
+        (
+            "GPCRmd",
+            ["8/10166_trj_8.xtc", "8/10167_trj_8.xtc", "81/11001_trj_81.xtc"],
+            {"8/10166_trj_8": "P28222", "8/10167_trj_8": "P28222", "81/11001_trj_81": "P02699"},
+        ),
+    ],
+)
+def test_the_layouts_in_prepare_gin_make_replicas_of_a_protein_one_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, files: list[str], groups: dict[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in files:
+        Path(file).parent.mkdir(exist_ok=True)
+        write_trajectory(Path(file), extended_chain(2, 8, seed=len(file) + int(file[-5])))
+    for folder, topology in {"16pk_A": "16pk_A", "1a62_B": "1a62_B", "8": "10165_dyn_8", "81": "11000_dyn_81"}.items():
+        if (tmp_path / folder).is_dir():
+            (tmp_path / folder / "top.pdb").rename(tmp_path / folder / f"{topology}.pdb")
+    Path("dynamics.csv").write_text("Dynamic id,Uniprot ID\n8,P28222\n81,P02699\n")
+    text = (resources.files("emprot_gin_configs") / "prepare.gin").read_text()
+    lines = re.search(rf"#   {layout} (.*?)\n#   \w", text, re.DOTALL)
+    assert lines is not None
+    bindings = [*re.findall(r"md\.\w+ = '[^']*'", lines[1]), "Prepare.source = '**/*.xtc'", "Prepare.num_workers = 1"]
+    assert main(["--gin_file=prepare.gin", *(f"--gin_bindings={binding}" for binding in bindings)]) == 0
+    index = TrajectoryStore("my_stores/protein_blocks").index
+    assert dict(zip(index["name"].tolist(), index["group"].tolist(), strict=True)) == groups
 
 
 def test_a_path_that_is_laid_out_otherwise_is_named() -> None:

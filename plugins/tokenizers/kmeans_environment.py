@@ -117,8 +117,8 @@ class KMeansEnvironment:
         if self._centroids is None or self._scales is None:
             raise ValueError(
                 "kmeans_environment has no centroids; bind kmeans_environment.centroids to a store that has them, "
-                "or Prepare.fit_on to the names of the trajectories to learn from, such as ['*'], and Prepare.split, of "
-                "which the training frames alone are then learnt from"
+                "or Prepare.fit_on to the names of the trajectories to learn from, such as ['*'], with Prepare.split: "
+                "its training frames alone are then learnt from"
             )
         return self._centroids, self._scales
 
