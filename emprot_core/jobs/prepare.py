@@ -135,7 +135,7 @@ class Prepare:
                 raise StoreError(f"{self.output / tokenizer.name} exists; remove it or bind another Prepare.output")
         trajectories = find_trajectories(self.source, self.reader)
         learnt, skipped = self._fit(trajectories)
-        parts, num_new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
+        parts, new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
         groups = self._groups(parts)
         check_still_inside(learnt, inside_training(learnt, parts, groups, self.split), parts)
         spans = None if self.split is None else self.split.spans(index_of(parts, groups))
@@ -143,9 +143,9 @@ class Prepare:
         elapsed_s = time.perf_counter() - started
         for tokenizer in self.tokenizers:
             store = TrajectoryStore(self.output / tokenizer.name, verify=True)
-            report = report_store(store, parts, skipped, elapsed_s)
+            report = report_store(store, parts, skipped, new, elapsed_s)
             self._keep(report, store.vocabulary.name)
-        _log.info("%d of %d trajectories were encoded now, in %.1f s", num_new, len(parts), elapsed_s)
+        _log.info("%d of %d trajectories were encoded now, in %.1f s", len(new), len(parts), elapsed_s)
         shutil.rmtree(self._parts)
 
     @property
@@ -179,33 +179,37 @@ class Prepare:
             tokenizer.fit(read_spans(self.reader, trajectories, spans))
         return spans, skipped
 
-    def _encode(self, trajectories: dict[str, Path], skipped: dict[str, str]) -> tuple[list[Part], int]:
-        """The parts of all trajectories in the order of their names, and how many were made now."""
+    def _encode(self, trajectories: dict[str, Path], skipped: dict[str, str]) -> tuple[list[Part], list[Part]]:
+        """The parts of all trajectories in the order of their names, and those that were made now."""
         self._parts.mkdir(parents=True, exist_ok=True)
         remove_unfinished(self._parts)
         encoder = Encoder(self.reader, self.tokenizers, self._parts)
         common = self._key_of_components()
         keys = {name: self._key(path, common) for name, path in trajectories.items()}
         parts = {name: part for name in keys if (part := find_part(self._parts, name, keys[name]))}
-        num_kept = len(parts)
         if parts:
             _log.info("%d trajectories are encoded already, in %s", len(parts), self._parts)
         missing = [(name, path, keys[name]) for name, path in trajectories.items() if name not in parts]
         with ExitStack() as stack:
             bar = stack.enter_context(tqdm(total=len(keys), initial=len(parts), unit="trajectory", disable=None))
-            frames, started = 0, time.perf_counter()
+            new: list[Part] = []
+            num_frames, num_tokens, started = 0, 0, time.perf_counter()
             work = stack.enter_context(closing(run_in_workers(encode_trajectory, encoder, missing, self.num_workers)))
             for name, result in work:
                 if isinstance(result, ValueError):
                     self._skip(name, result, skipped)
                 else:
                     parts[name] = result
-                    frames += result.num_frames
-                bar.set_postfix_str(f"{frames / (time.perf_counter() - started):.0f} frames/s", refresh=False)
+                    new.append(result)
+                    num_frames += result.num_frames
+                    num_tokens += result.num_frames * result.num_residues
+                spent_s = time.perf_counter() - started
+                rates = f"{num_frames / spent_s:.0f} frames/s, {num_tokens / spent_s:.0f} tokens/s"
+                bar.set_postfix_str(rates, refresh=False)
                 bar.update()
         if not parts:
             raise ValueError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
-        return [parts[name] for name in trajectories if name in parts], len(parts) - num_kept
+        return [parts[name] for name in trajectories if name in parts], new
 
     def _skip(self, name: str, error: ValueError, skipped: dict[str, str]) -> None:
         if self.on_error == "refuse":

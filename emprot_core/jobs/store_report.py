@@ -34,7 +34,7 @@ class StoreReport(NamedTuple):
     num_clusters: int
     entropy_bits: float  # of the unigram distribution
     persistence_accuracy: float  # how often an ID is the same a frame later; NaN without such pairs
-    frames_per_s: float
+    frames_per_s: float  # of the trajectories encoded in this run, writing the stores included
     tokens_per_s: float
     tokens_per_s_core: float  # of the tokenizer alone
     warnings: tuple[str, ...]
@@ -61,9 +61,9 @@ class StoreReport(NamedTuple):
 
 
 def report_store(
-    store: TrajectoryStore, parts: Sequence[Part], skipped: Mapping[str, str], elapsed_s: float
+    store: TrajectoryStore, parts: Sequence[Part], skipped: Mapping[str, str], new: Sequence[Part], elapsed_s: float
 ) -> StoreReport:
-    """The report on a store that was written from these parts in `elapsed_s`."""
+    """The report on a store of these parts; `new` are those encoded now, all of it in `elapsed_s`."""
     name = store.vocabulary.name
     counts, same, pairs = _count(store)
     shares = counts[counts > 0] / max(1, counts.sum())
@@ -82,8 +82,8 @@ def report_store(
         num_clusters=len(counts),
         entropy_bits=float(-(shares * np.log2(shares)).sum()),
         persistence_accuracy=accuracy,
-        frames_per_s=int(frames.sum()) / elapsed_s,
-        tokens_per_s=tokens / elapsed_s,
+        frames_per_s=sum(part.num_frames for part in new) / elapsed_s,
+        tokens_per_s=sum(part.num_frames * part.num_residues for part in new) / elapsed_s,
         tokens_per_s_core=tokens / encode_s if encode_s > 0 else float("nan"),
         warnings=(*_vocabulary_warnings(accuracy), *_trajectory_warnings(store, parts), *_order_warnings(store)),
         skipped=skipped,
