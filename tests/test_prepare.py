@@ -3,9 +3,13 @@
 import hashlib
 import json
 import logging
+import os
+import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +387,52 @@ def test_workers_give_the_same_store_and_one_that_is_killed_costs_only_its_own_t
     assert stores[0].digest == stores[1].digest
 
 
+ORPHAN_MODULE = """
+import os, sys, time
+from pathlib import Path
+from emprot_core.jobs.workers import run_in_workers
+
+def work(folder, name):
+    (folder / f"{name}.pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(run_in_workers(work, Path(sys.argv[1]), [("a",), ("b",)], 2))
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "orphans.py").write_text(ORPHAN_MODULE)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "orphans.py"), str(tmp_path)])
+
+    def workers() -> list[int]:
+        return [int(path.read_text()) for path in tmp_path.glob("*.pid") if path.read_text()]
+
+    try:
+        assert eventually(lambda: len(workers()) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert eventually(lambda: not any(is_alive(pid) for pid in workers()))
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 40.0) -> bool:
+    end = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")  # one that ended and was not waited for counts as ended
+    return not stat.is_file() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 def report(files: Path) -> dict[str, Any]:
     return json.loads((files.parent / "out" / "parity.report.json").read_text())
 
@@ -482,16 +532,42 @@ def test_the_same_protein_under_two_names_is_noticed_and_can_be_joined(files: Pa
     assert joined.index["group"].tolist() == ["apo", "apo", "apo"]
 
 
-def test_a_reader_whose_library_is_missing_refuses_the_run(files: Path) -> None:
-    class Bare(LengthReader):
-        def read(self, path: Path) -> Structure:
-            raise ModuleNotFoundError("readers.bare needs bare; pip install 'emprot[bare]'")
+class BareReader(LengthReader):
+    """A reader without its library."""
 
-    job = Prepare(str(files / "**" / "*.txt"), LengthReader(), [FrameParity()], str(files.parent / "out"))
-    job._key_of_components = lambda: ""  # type: ignore[method-assign]  # a local class does not pickle
-    job.reader = Bare()
+    def read(self, path: Path) -> Structure:
+        raise ModuleNotFoundError("readers.bare needs bare; pip install 'emprot[bare]'")
+
+
+def test_a_reader_whose_library_is_missing_refuses_the_run(files: Path) -> None:
+    job = Prepare(str(files / "**" / "*.txt"), BareReader(), [FrameParity()], str(files.parent / "out"))
     with pytest.raises(RunRefused, match=r"emprot\[bare\]"):
         run(job)
+
+
+def told_command(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return shlex.split(next(r.getMessage() for r in caplog.records if "train on it: " in r.getMessage()))[3:]
+
+
+@pytest.mark.parametrize(("options", "expected"), [({}, "ByGroup"), ({"split": True}, "Stored"), ({"one": True}, "")])
+def test_prepare_ends_with_a_command_that_trains_on_the_store(
+    files: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    expected: str,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("emprot"), "propagate", True)
+    caplog.set_level(logging.INFO, "emprot")
+    split = registry.get("split", "ByTime")() if options.get("split") else None
+    run(prepare(files, split=split, source=str(files / ("apo/r1.txt" if options.get("one") else "**/*.txt"))))
+    command = told_command(caplog)
+    assert command[0] == "emprot-run"
+    assert main([*command[1:], "--check"]) == 0
+    assert [word for word in command if "split" in word] == (
+        [f"TrajectoryWindows.split=@splits.{expected}()"] if expected else []
+    )
+    assert f"NUM_RESIDUES={3 if options.get('one') else 0}" in command
 
 
 @pytest.mark.parametrize(

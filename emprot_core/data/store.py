@@ -111,6 +111,11 @@ class TrajectoryStore:
             )
         return self._open(f"{name}.npy")
 
+    @property
+    def keeps_split(self) -> bool:
+        """Whether a split was kept when the store was prepared."""
+        return (self.directory / f"{split_array('train')}.npy").is_file()
+
     def split_spans(self, split: Split) -> np.ndarray:
         """The spans of a split that was kept when the store was prepared (data.windows.SPAN_DTYPE), read-only."""
         return self.array(split_array(split))

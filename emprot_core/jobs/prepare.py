@@ -1,11 +1,9 @@
 """Trajectory stores from the files of simulations."""
 
 import fnmatch
-import hashlib
 import json
 import logging
 import os
-import pickle
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -16,7 +14,6 @@ from typing import Literal
 from tqdm import tqdm
 
 from emprot_core.contracts import DataSplit, Reader, Tokenizer
-from emprot_core.data.reading import UsesOtherFiles
 from emprot_core.data.store import StoreError, TrajectoryStore
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.encoding import (
@@ -37,9 +34,10 @@ from emprot_core.jobs.fitting import (
     measure,
     read_spans,
 )
+from emprot_core.jobs.part_keys import part_keys
 from emprot_core.jobs.store_parts import write_stores
-from emprot_core.jobs.store_report import StoreReport, report_store
-from emprot_core.jobs.trajectory_files import existing_file, find_trajectories
+from emprot_core.jobs.store_report import StoreReport, report_store, training_command
+from emprot_core.jobs.trajectory_files import find_trajectories
 from emprot_core.jobs.workers import run_in_workers
 from emprot_core.registry import register
 
@@ -146,6 +144,9 @@ class Prepare:
             report = report_store(store, parts, skipped, new, elapsed_s)
             self._keep(report, store.vocabulary.name)
         _log.info("%d of %d trajectories were encoded now, in %.1f s", len(new), len(parts), elapsed_s)
+        for tokenizer in self.tokenizers:
+            folder = self.output / tokenizer.name
+            _log.info("train on it: %s", training_command(folder, TrajectoryStore(folder)))
         shutil.rmtree(self._parts)
 
     @property
@@ -162,7 +163,7 @@ class Prepare:
         measured: dict[str, Measured] = {}
         skipped: dict[str, str] = {}
         looked_at = chosen if self.split is None else list(trajectories)  # a split depends on all of them
-        for name in tqdm(looked_at, desc="counting frames to learn from", unit="trajectory", disable=None):
+        for name in tqdm(looked_at, desc="counting frames to learn from", unit=" trajectory", disable=None):
             try:
                 measured[name] = measure(self.reader, name, trajectories[name])
             except ValueError as error:
@@ -184,14 +185,13 @@ class Prepare:
         self._parts.mkdir(parents=True, exist_ok=True)
         remove_unfinished(self._parts)
         encoder = Encoder(self.reader, self.tokenizers, self._parts)
-        common = self._key_of_components()
-        keys = {name: self._key(path, common) for name, path in trajectories.items()}
+        keys = part_keys(self.reader, self.tokenizers, trajectories)
         parts = {name: part for name in keys if (part := find_part(self._parts, name, keys[name]))}
         if parts:
             _log.info("%d trajectories are encoded already, in %s", len(parts), self._parts)
         missing = [(name, path, keys[name]) for name, path in trajectories.items() if name not in parts]
         with ExitStack() as stack:
-            bar = stack.enter_context(tqdm(total=len(keys), initial=len(parts), unit="trajectory", disable=None))
+            bar = stack.enter_context(tqdm(total=len(keys), initial=len(parts), unit=" trajectory", disable=None))
             new: list[Part] = []
             num_frames, num_tokens, started = 0, 0, time.perf_counter()
             work = stack.enter_context(closing(run_in_workers(encode_trajectory, encoder, missing, self.num_workers)))
@@ -217,21 +217,6 @@ class Prepare:
             raise error
         skipped[name] = str(error)
         _log.warning("skipped %s: %s", name, error)
-
-    def _key_of_components(self) -> str:
-        digest = hashlib.sha256(pickle.dumps(self.reader))
-        for tokenizer in self.tokenizers:
-            described = [tokenizer.name, tokenizer.num_clusters, dict(tokenizer.description())]
-            digest.update(json.dumps(described, sort_keys=True, default=str).encode())
-            for array in tokenizer.arrays().values():
-                digest.update(array.tobytes())
-        return digest.hexdigest()
-
-    def _key(self, path: Path, common: str) -> str:
-        others: Iterable[Path] = self.reader.other_files(path) if isinstance(self.reader, UsesOtherFiles) else ()
-        files = [file for file in (existing_file(path), *others) if file.is_file()]
-        stamps = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        return hashlib.sha256(json.dumps([common, str(path.absolute()), stamps]).encode()).hexdigest()
 
     def _groups(self, parts: Iterable[Extent]) -> dict[str, str]:
         if self.group_by == "group":

@@ -1,24 +1,18 @@
-"""What is in a store, and what looks wrong with it."""
+"""What is in a store, how fast it was made, and how to go on."""
 
-from collections import defaultdict
+import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from emprot_core.batch import MISSING_ID
-from emprot_core.contracts import Split
-from emprot_core.data.store import TrajectoryStore, split_array
+from emprot_core.data.store import TrajectoryStore
 from emprot_core.jobs.encoding import Part
+from emprot_core.jobs.store_warnings import find_warnings
 
-SATURATED_PERSISTENCE = 0.9
-"""Protein Blocks (.945) and DSSP (.908) of the sample are above: little is left to forecast."""
-NOISY_PERSISTENCE = 0.25
-"""k-means with 1024 classes (.227) is below: most changes are noise."""
 _BLOCK_TOKENS = 1 << 22
-_MIN_FRAMES_FOR_ORDER = 20
-_MAX_TOKENS_FOR_ORDER = 1 << 22
-_NO_ORDER_EXCESS = 0.02
+_MIN_GROUPS_TO_SPLIT = 3  # one each for training, validation and test
 
 
 class StoreReport(NamedTuple):
@@ -85,7 +79,7 @@ def report_store(
         frames_per_s=sum(part.num_frames for part in new) / elapsed_s,
         tokens_per_s=sum(part.num_frames * part.num_residues for part in new) / elapsed_s,
         tokens_per_s_core=tokens / encode_s if encode_s > 0 else float("nan"),
-        warnings=(*_vocabulary_warnings(accuracy), *_trajectory_warnings(store, parts), *_order_warnings(store)),
+        warnings=tuple(find_warnings(store, parts, accuracy)),
         skipped=skipped,
         sha256={part.name: part.sha256[name] for part in parts},
     )
@@ -107,93 +101,19 @@ def _count(store: TrajectoryStore) -> tuple[np.ndarray, int, int]:
     return counts, same, pairs
 
 
-def _vocabulary_warnings(accuracy: float) -> list[str]:
-    if accuracy > SATURATED_PERSISTENCE:
-        return [
-            f"the vocabulary is nearly saturated: an ID stays the same in {accuracy:.1%} of frames, so little is left "
-            "to forecast; take frames further apart, or more classes"
-        ]
-    if accuracy < NOISY_PERSISTENCE:
-        return [
-            f"the vocabulary is mostly noise at this spacing: an ID stays the same in {accuracy:.1%} of frames; "
-            "take fewer classes, or frames closer together"
-        ]
-    return []
-
-
-def _trajectory_warnings(store: TrajectoryStore, parts: Sequence[Part]) -> list[str]:
-    name = store.vocabulary.name
-    twins: dict[tuple[str, int], list[str]] = defaultdict(list)
-    groups: dict[str, set[str]] = defaultdict(set)
-    group_of = dict(zip(store.index["name"].tolist(), store.index["group"].tolist(), strict=True))
-    for part in parts:
-        twins[part.sha256[name], part.num_frames].append(part.name)
-        if part.sequence:
-            groups[part.sequence].add(group_of[part.name])
-    found = [f"{', '.join(names)} have the same IDs: duplicates?" for names in twins.values() if len(names) > 1]
-    found += [
-        f"the groups {', '.join(sorted(same))} have one sequence of residues: a split by group may put the same "
-        "protein on both sides; bind Prepare.group_by = 'sequence'"
-        for same in groups.values()
-        if len(same) > 1
+def training_command(directory: Path, store: TrajectoryStore) -> str:
+    """A command that trains on the store in this directory: with the split that it keeps, else by group or by time."""
+    num_groups = len(np.unique(store.index["group"]))
+    bindings = [
+        f"TrajectoryWindows.store={directory}",
+        "TrajectoryWindows.trajectories=None",
+        f"NUM_CLUSTERS={store.vocabulary.num_clusters}",
+        # an embedding of the residue index means something within one protein only
+        f"NUM_RESIDUES={int(store.index['num_residues'].max()) if num_groups == 1 else 0}",
     ]
-    found += _split_warnings(store, parts)
-    for part in parts:
-        found += [f"{part.name}: {note}" for note in part.notes]
-        empty = part.empty_residues[name]
-        if len(empty) > part.num_ends:
-            shown = ", ".join(map(str, empty[:8])) + (", ..." if len(empty) > 8 else "")
-            found.append(f"{part.name}: {len(empty)} of {part.num_residues} residues have no ID in any frame: {shown}")
-    return found
-
-
-def _split_warnings(store: TrajectoryStore, parts: Sequence[Part]) -> list[str]:
-    """Proteins on both sides of the split that the store keeps, unless it parts frames (by time) and not proteins."""
-    if not (store.directory / f"{split_array('train')}.npy").is_file():
-        return []
-    rows = {split: set(store.array(split_array(split))["trajectory"].tolist()) for split in get_args(Split)}
-    held_out = rows["validation"] | rows["test"]
-    if rows["train"] & held_out:
-        return []
-    protein = [part.sequence or part.group for part in parts]
-    seen = {protein[row] for row in rows["train"]}
-    leaked = [parts[row].name for row in sorted(held_out) if protein[row] in seen]
-    return [
-        f"{name} is held out, but its protein is in training: bind Prepare.group_by = 'sequence'" for name in leaked
-    ]
-
-
-def _order_warnings(store: TrajectoryStore) -> list[str]:
-    found = []
-    for trajectory in range(len(store)):
-        problem = _order_problem(store.ids(trajectory))
-        if problem:
-            found.append(f"{store.index['name'][trajectory]!s}: {problem}")
-    return found
-
-
-def _order_problem(ids: np.ndarray) -> str:
-    """What is wrong with the order of the frames, judged by how alike successive frames are; "" where nothing is."""
-    ids = ids[: max(_MIN_FRAMES_FOR_ORDER, _MAX_TOKENS_FOR_ORDER // ids.shape[1])]
-    if len(ids) < _MIN_FRAMES_FOR_ORDER:
-        return ""
-    now, far = _agreement(ids, 1), _agreement(ids, len(ids) // 2)
-    numbers = [np.array(sorted(map(str, range(first, first + len(ids)))), dtype=np.int64) for first in (0, 1)]
-    restored = max(_agreement(ids[np.argsort(number)], 1) for number in numbers)
-    if restored > now + max(_NO_ORDER_EXCESS * (1 - now), 1e-3):
-        return (
-            f"wrong time order: its frames seem to be sorted by name (1, 10, 2, ...): an ID persists in {now:.3f} of "
-            f"frames, and in {restored:.3f} once they are sorted by number; sort them"
-        )
-    if far < 1 and now - far < _NO_ORDER_EXCESS * (1 - far):
-        return (
-            f"its frames show no order in time: successive ones agree in {now:.3f} of residues, far ones in {far:.3f}; "
-            "are they shuffled, or too far apart?"
-        )
-    return ""
-
-
-def _agreement(ids: np.ndarray, lag: int) -> float:
-    """How often a known ID is the same `lag` frames later; 0 where nothing is known."""
-    known = (ids[lag:] != MISSING_ID) & (ids[:-lag] != MISSING_ID)
-    return float(((ids[lag:] == ids[:-lag]) & known).sum() / max(1, known.sum()))
+    if store.keeps_split:
+        bindings += ["TrajectoryWindows.split=@splits.Stored()", f"Stored.store={directory}"]
+    elif num_groups >= _MIN_GROUPS_TO_SPLIT:
+        bindings.append("TrajectoryWindows.split=@splits.ByGroup()")
+    bindings.append(f"run.directory=runs/{store.vocabulary.name}")
+    return " ".join(["emprot-run --gin_file=base.gin", *map(shlex.quote, bindings)])

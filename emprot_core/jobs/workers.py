@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -51,8 +52,17 @@ def run_in_workers(
 
 
 def _share(shared: Any, num_threads: int) -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(num_threads)
     _shared.append(shared)
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent was killed: it would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(function: Callable[..., Result], task: tuple[Any, ...]) -> Result | ValueError:
