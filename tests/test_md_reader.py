@@ -15,7 +15,7 @@ from emprot_plugins.readers.md import MDTrajectory
 
 from emprot_core.cli import main
 from emprot_core.data.store import TrajectoryStore
-from emprot_core.jobs.encoding import read_chunks
+from emprot_core.jobs.chunks import read_chunks
 
 from .backbones import BACKBONE, extended_chain, pdb_text, read_all, write_pdb
 

@@ -296,6 +296,13 @@ def test_a_place_without_a_store_is_named(tmp_path: Path) -> None:
         TrajectoryStore(tmp_path)
 
 
+def test_a_store_that_is_misspelt_is_answered_with_the_nearest_and_a_folder_with_what_is_in_it(store: Path) -> None:
+    with pytest.raises(StoreError, match=r"stor is not a trajectory store: .*; did you mean .*/store\?"):
+        TrajectoryStore(store.with_name("stor"))
+    with pytest.raises(StoreError, match=r"it is a folder of stores: give one of .*/store"):
+        TrajectoryStore(store.parent)
+
+
 def test_an_unknown_sample_lists_the_known_ones() -> None:
     with pytest.raises(StoreError, match=r"no sample 'protein_block'; .* kmeans_environment, protein_blocks, threedi"):
         find_store("sample:protein_block")

@@ -6,6 +6,7 @@ ids-00000.npy    flat shards, int16 or int32: frames x residues of one trajector
 <name>.npy       arrays that belong to the vocabulary, such as centroids
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -72,11 +73,20 @@ def find_store(store: str | Path) -> Path:
         return SAMPLE_ROOT / wanted
     directory = Path(store)
     if not (directory / "store.json").is_file():
-        raise StoreError(
-            f"{directory} is not a trajectory store: it has no store.json; give the path of a store "
-            "(emprot-run --gin_file=prepare_sample.gin shows how one is made) or sample:<vocabulary>"
-        )
+        raise StoreError(f"{directory} is not a trajectory store: it has no store.json; {_hint(directory)}")
     return directory
+
+
+def _hint(directory: Path) -> str:
+    if inside := sorted(path.parent.name for path in directory.glob("*/store.json")):
+        return f"it is a folder of stores: give one of {', '.join(str(directory / name) for name in inside[:8])}"
+    beside = [path.parent.name for path in directory.parent.glob("*/store.json")]
+    if near := difflib.get_close_matches(directory.name, beside, n=1):
+        return f"did you mean {directory.parent / near[0]}?"
+    return (
+        "give the path of a store (emprot-run --gin_file=prepare_sample.gin shows how one is made) or "
+        f"{SAMPLE_PREFIX}<vocabulary>"
+    )
 
 
 def read_meta(text: bytes, path: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from emprot_core.contracts import DataSplit, Reader, Structure
 from emprot_core.data.store_format import make_index
-from emprot_core.jobs.encoding import Part, read_chunks, residue_sequence
+from emprot_core.jobs.chunks import read_chunks, residue_sequence
+from emprot_core.jobs.encoding import Part
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]
 """Frames [start, stop) of each trajectory, by its name, in the order of time."""
