@@ -339,6 +339,19 @@ def test_a_finished_trajectory_is_not_encoded_again_unless_its_file_changed(file
     assert not half_written.parent.exists()
 
 
+def test_the_throughput_is_that_of_what_was_encoded_now(files: Path) -> None:
+    (files / "holo" / "r1.txt").write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        run(prepare(files))
+    run(prepare(files, on_error="skip"))
+    assert (report(files)["num_frames"], report(files)["frames_per_s"], report(files)["tokens_per_s"]) == (
+        14,
+        None,
+        None,
+    )
+    assert report(files)["tokens_per_s_core"] > 0
+
+
 WORKER_MODULE = """
 import os, signal, time
 from pathlib import Path

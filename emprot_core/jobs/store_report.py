@@ -28,7 +28,7 @@ class StoreReport(NamedTuple):
     num_clusters: int
     entropy_bits: float  # of the unigram distribution
     persistence_accuracy: float  # how often an ID is the same a frame later; NaN without such pairs
-    frames_per_s: float  # of the trajectories encoded in this run, writing the stores included
+    frames_per_s: float  # of the trajectories encoded in this run, writing the stores included; NaN without any
     tokens_per_s: float
     tokens_per_s_core: float  # of the tokenizer alone
     warnings: tuple[str, ...]
@@ -43,12 +43,13 @@ class StoreReport(NamedTuple):
     def lines(self) -> list[str]:
         """What the log says: figures, throughput, and a line a warning."""
         low, high = self.residues
+        throughput = f"{self.frames_per_s:.0f} frames/s and {self.tokens_per_s:.0f} tokens/s in all, "
+        throughput = "" if np.isnan(self.frames_per_s) else throughput
         return [
             f"{self.store}: trajectories {self.num_trajectories}, frames {self.num_frames}, residues {low}-{high}, "
             f"IDs used {self.ids_used} of {self.num_clusters}, unigram entropy {self.entropy_bits:.2f} bits, "
             f"persistence accuracy {self.persistence_accuracy:.3f}, change rate {1 - self.persistence_accuracy:.3f}",
-            f"{self.store}: {self.frames_per_s:.0f} frames/s and {self.tokens_per_s:.0f} tokens/s in all, "
-            f"{self.tokens_per_s_core:.0f} tokens/s a core in the tokenizer",
+            f"{self.store}: {throughput}{self.tokens_per_s_core:.0f} tokens/s a core in the tokenizer",
             *(f"{self.store}: warning: {warning}" for warning in self.warnings),
             *(f"{self.store}: skipped {name}: {reason}" for name, reason in self.skipped.items()),
         ]
@@ -76,8 +77,8 @@ def report_store(
         num_clusters=len(counts),
         entropy_bits=float(-(shares * np.log2(shares)).sum()),
         persistence_accuracy=accuracy,
-        frames_per_s=sum(part.num_frames for part in new) / elapsed_s,
-        tokens_per_s=sum(part.num_frames * part.num_residues for part in new) / elapsed_s,
+        frames_per_s=sum(part.num_frames for part in new) / elapsed_s if new else float("nan"),
+        tokens_per_s=sum(part.num_frames * part.num_residues for part in new) / elapsed_s if new else float("nan"),
         tokens_per_s_core=tokens / encode_s if encode_s > 0 else float("nan"),
         warnings=tuple(find_warnings(store, parts, accuracy)),
         skipped=skipped,
