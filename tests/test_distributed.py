@@ -177,12 +177,13 @@ def test_torchrun_is_told_to_leave_and_goes_on_to_the_same_bits(
 ) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = [*launcher, "-m", "emprot_core", *RUN]
-    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     assert any(line.startswith("epoch 1  step 2/") for line in first.stderr)
     first.terminate()
     first.communicate(timeout=60)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "preempted"
-    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr
     assert "2 x 1 threads" in second.stderr
     assert_same_outcome(tmp_path / "run", whole_by_ranks[2])
