@@ -22,17 +22,16 @@ _BROKEN_NAMES = _UNREAD | {"unknown-component", "ambiguous", "undefined-macro"}
 
 
 class Checked(NamedTuple):
-    """The bindings with every name resolved, what is wrong with them, and what is worth a note."""
+    """The bindings with every name resolved, and what is wrong with them."""
 
     bindings: Bindings
     faults: list[Fault]
-    notes: list[Fault]
 
 
 def check(source: Source, imported: Imported, config: Location) -> Checked:
     """Resolve and check what was read and imported. `config` is where a fault of the whole config is located."""
     names = Names(registry.entries(), told=imported.failed)
-    statements, unresolved, notes = resolve(source.bindings, names)
+    statements, unresolved = resolve(source.bindings, names)
     bindings = Bindings(statements, names.entries)
     faults = [*source.faults, *imported.faults, *unresolved, *check_values(bindings)]
     if source.bindings or not faults:  # else nothing could be read, and everything would be missing
@@ -40,7 +39,7 @@ def check(source: Source, imported: Imported, config: Location) -> Checked:
     if any(fault.code == "missing-file" for fault in faults):
         faults = [_perhaps_not_found(fault) for fault in faults]
     once = dict.fromkeys(faults)  # a file may be included twice
-    return Checked(bindings, sorted(once, key=lambda fault: source.position(fault.location)), notes)
+    return Checked(bindings, sorted(once, key=lambda fault: source.position(fault.location)))
 
 
 def _check_whole(bindings: Bindings, names: Names, codes: set[str], config: Location) -> Iterator[Fault]:

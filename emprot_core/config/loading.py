@@ -126,9 +126,10 @@ def load_text(text: str, name: str = "config.gin") -> Config:
 
 
 def _checked(files: Sequence[str], source: Source, imported: Imported, where: Location, allow_unused: bool) -> Config:
-    bindings, faults, warnings = check(source, imported, where)
+    bindings, faults = check(source, imported, where)
+    warnings: list[Fault] = []
     if allow_unused:
-        warnings = [*warnings, *(replace(fault, severity="warning") for fault in faults if fault.code == "unused")]
+        warnings = [replace(fault, severity="warning") for fault in faults if fault.code == "unused"]
         faults = [fault for fault in faults if fault.code != "unused"]
     if faults:
         raise ConfigError(faults)

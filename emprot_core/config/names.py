@@ -63,24 +63,22 @@ class Names:
 
 
 class Resolved(NamedTuple):
-    """Bindings with full selectors, what is wrong with names and values, and what was read with good will."""
+    """Bindings with full selectors, and what is wrong with names and values."""
 
     bindings: list[Binding]
     faults: list[Fault]
-    notes: list[Fault]
 
 
 def resolve(statements: Sequence[Binding], names: Names) -> Resolved:
     """Resolve all names. A binding of nothing known is left out."""
     resolver = _Resolver(statements, names)
     resolved = [binding for statement in statements if (binding := resolver.binding(statement))]
-    return Resolved(resolved, resolver.faults + _duplicates(resolved), resolver.notes)
+    return Resolved(resolved, resolver.faults + _duplicates(resolved))
 
 
 class _Resolver:
     def __init__(self, statements: Sequence[Binding], names: Names):
         self.faults: list[Fault] = []
-        self.notes: list[Fault] = []
         self._names = names
         found = [names.matches(statement.selector) for statement in statements if not statement.is_macro]
         self._bound = {entries[0].short_selector for entries in found if len(entries) == 1}
@@ -120,7 +118,6 @@ class _Resolver:
         """A word without quotes is a string in an override of a parameter that takes strings; else a fault."""
         found = self._names.matches(word)
         if fault.location.file == COMMAND_LINE and word and parameter and takes_words(parameter.annotation):
-            self.notes.append(Fault("syntax", f"{word} is read as the string {word!r}", fault.location, (), "note"))
             return word
         if len(found) == 1:
             fault = changed(fault, help=did_you_mean([reference_text(found[0].kind, found[0].name)]))
