@@ -5,18 +5,16 @@ own time and with deterministic algorithms, as jobs have it there. Peak memory i
 """
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.timing import in_fresh_process, peak_memory_mb, synchronize
+from benchmarks.timing import in_fresh_process, peak_memory_mb, spread, time_once
 from emprot_core import registry
 from emprot_core.batch import Batch, target_mask
 
@@ -135,11 +133,7 @@ def measure_peak(case: Case, device_name: str, form_name: str) -> float:
     small = Case(case.C // 16, 1, N=8, dtype=case.dtype)
     work(make_problem(small, device), small)  # loads the code, which is no cost of a form
     problem = make_problem(case, device)
-    if device.type == "cuda":
-        return peak_memory_mb(partial(work, problem, case), device)
-    before = high_water_mb()
-    work(problem, case)
-    return high_water_mb() - before
+    return peak_memory_mb(partial(work, problem, case), device)
 
 
 def prepare(device_name: str) -> torch.device:
@@ -173,25 +167,6 @@ def make_problem(case: Case, device: torch.device) -> Problem:
     return Problem(features, weight, batch)  # type: ignore[arg-type]
 
 
-def time_once(work: Callable[[], Any], device: torch.device) -> float:
-    """Seconds: of this process on a CPU, by the clock on CUDA."""
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    synchronize(device)
-    start = clock()
-    work()
-    synchronize(device)
-    return clock() - start
-
-
-def spread(seconds: list[float]) -> dict[str, float]:
-    deciles = statistics.quantiles(seconds, n=10)
-    return {
-        "median_ms": 1e3 * statistics.median(seconds),
-        "p10_ms": 1e3 * deciles[0],
-        "p90_ms": 1e3 * deciles[-1],
-    }
-
-
 def gradients_mb(case: Case) -> float:
     """MB of the gradients of features and weight, which no form can do without."""
     return 4 * case.D * (case.B * case.F * case.N + case.C) / 2**20
@@ -203,9 +178,3 @@ def memory_ratios(peaks_mb: dict[str, float], gradients: float) -> dict[str, flo
     beyond = {name: max(peak - gradients, 1.0) for name, peak in peaks_mb.items()}
     extra = {f"{name}: {SEED_FORM} beyond the gradients": beyond[SEED_FORM] / b for name, b in beyond.items()}
     return ratios | extra
-
-
-def high_water_mb() -> float:
-    """The peak of this process's memory; ru_maxrss would count the parent's as well."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10

@@ -1,10 +1,10 @@
 """How a benchmark measures: warmed up, synchronised, repeated; median and spread; memory in a fresh process."""
 
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,8 +21,27 @@ def time_ms(work: Callable[[], Any], device: torch.device, num_warmups: int, num
         work()
         synchronize(device)
         times.append((time.perf_counter() - start) * 1e3)
-    deciles = statistics.quantiles(times, n=10)
-    return {"median_ms": statistics.median(times), "p10_ms": deciles[0], "p90_ms": deciles[-1]}
+    return spread([ms / 1e3 for ms in times])
+
+
+def time_once(work: Callable[[], Any], device: torch.device) -> float:
+    """Seconds of one call: of this process on a CPU, where others may be busy; by the clock on CUDA."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    synchronize(device)
+    start = clock()
+    work()
+    synchronize(device)
+    return clock() - start
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """The median, and the 10th and 90th percentile, in milliseconds."""
+    deciles = statistics.quantiles(seconds, n=10)
+    return {
+        "median_ms": 1e3 * statistics.median(seconds),
+        "p10_ms": 1e3 * deciles[0],
+        "p90_ms": 1e3 * deciles[-1],
+    }
 
 
 def synchronize(device: torch.device) -> None:
@@ -41,9 +60,15 @@ def peak_memory_mb(work: Callable[[], Any], device: torch.device) -> float:
         work()
         synchronize(device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_before = _high_water_mb()
     work()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return _high_water_mb() - peak_before
+
+
+def _high_water_mb() -> float:
+    """The peak of this process's memory; ru_maxrss would count the parent's as well."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
 
 
 def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from emprot_core.attention import einsum, sdpa
+from emprot_core.attention import auto, einsum, grouped, packed, sdpa
 
-KERNELS = [einsum, sdpa]
+KERNELS = [einsum, sdpa, grouped, packed, auto]
 
 
 def tensors(dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,229 @@
+"""Attention kernels beside the einsum form: forward and backward from the layer's strided q, k, v to (B, queries, D).
+
+8 heads of 64, about 85 % of the keys valid. The kernels take turns within one process; on a CPU in one thread and by
+the process's own time. `python -m benchmarks.attention` also writes the table that `attention.auto` reads.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.timing import in_fresh_process, peak_memory_mb, spread, time_once
+from emprot_core.attention import auto, dispatch, table
+from emprot_core.attention.products import product
+from emprot_core.contracts import Attention
+
+H, HEAD_SIZE = 8, 64
+VALID = 0.85
+MIN_GAIN = 1.03
+"""A kernel replaces einsum in the table where it is faster by this much, which is more than the noise."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """num_sequences x queries x keys. With bias: one for each head, query and key, that learns."""
+
+    pattern: str
+    num_sequences: int
+    queries: int
+    keys: int
+    num_repeats: int
+    dtype: str = "float32"
+    bias: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.pattern} {self.dtype}" + (" bias" if self.bias else "")
+
+
+SHAPES = [
+    ("temporal 300 x K10", 300, 10, 10, 25),
+    ("temporal 300 x K64", 300, 64, 64, 5),
+    ("spatial 10 x N300", 10, 300, 300, 7),
+    ("spatial 2 x N1000", 2, 1000, 1000, 5),
+    ("cross 300 x 3000", 1, 300, 3000, 9),
+    ("full 3000 x 3000", 1, 3000, 3000, 3),
+]
+LAST_FRAME = [("temporal 300 x K10, last frame", 300, 1, 10, 25), ("temporal 300 x K64, last frame", 300, 1, 64, 9)]
+BIASED = [SHAPES[0], SHAPES[2], SHAPES[4]]
+DTYPES = ("float32", "bfloat16")
+CASES = [Case(*shape, dtype=dtype) for dtype in DTYPES for shape in SHAPES + LAST_FRAME]
+CASES += [Case(*shape, dtype=dtype, bias=True) for dtype in DTYPES for shape in BIASED]
+TARGET_CASES = [Case(*shape) for shape in SHAPES]
+
+
+@dataclass
+class Problem:
+    """q, k and v (sequences, H, tokens, HEAD_SIZE) as AttentionLayer makes them; k and v share their memory."""
+
+    inputs: list[Tensor]
+    mask: Tensor
+    bias: Tensor | None
+    grad: Tensor
+
+
+def run(device: str) -> list[dict[str, Any]]:
+    """One record per case; the six shapes of the target also with their peak memory."""
+    records = in_fresh_process(measure_all, device)
+    gains = []
+    for case, record in zip(CASES, records, strict=True):
+        gain = record["ratios"]["auto: einsum takes"]
+        record["targets"] = [
+            target(
+                f"{case.name}: auto faster than einsum",
+                2.0 if case.keys == 10 == case.queries and case in TARGET_CASES else 1.0,
+                gain,
+            )
+        ]
+        if case in TARGET_CASES:
+            gains.append(gain)
+            peaks = {name: in_fresh_process(measure_peak, case, device, name) for name in ("einsum", "auto")}
+            record |= {"peaks_mb": peaks, "peak_memory_mb": peaks["auto"]}
+            memory = peaks["einsum"] / max(peaks["auto"], 1.0)
+            record["ratios"]["auto: einsum peaks at"] = memory
+            record["targets"].append(target(f"{case.name}: auto peaks lower than einsum", 1.0, memory))
+    mean = statistics.geometric_mean(gains)
+    records[0]["targets"].append(target("geometric mean of six shapes, fp32: auto faster than einsum", 2.5, mean))
+    return records
+
+
+def target(what: str, bound: float, measured: float) -> dict[str, Any]:
+    return {"what": what, "bound": bound, "at_least": True, "measured": measured}
+
+
+def measure_all(device_name: str) -> list[dict[str, Any]]:
+    device = prepare(device_name)
+    rates = {dtype: matmul_rate(getattr(torch, dtype), device) for dtype in DTYPES}
+    return [measure_times(case, device, rates[case.dtype]) for case in CASES]
+
+
+def measure_times(case: Case, device: torch.device, rate: float) -> dict[str, Any]:
+    """The time of every kernel, interleaved; its gain over einsum; its share of `rate`, FLOP/s."""
+    problem = make_problem(case, device)
+    kernels = candidates(case, device)
+    seconds: dict[str, list[float]] = {name: [] for name in kernels}
+    for repeat in range(case.num_repeats + 1):
+        for name, kernel in kernels.items():
+            elapsed = time_once(partial(forward_backward, kernel, problem), device)
+            if repeat:  # the first round warms up
+                seconds[name].append(elapsed)
+    flops = 12 * case.num_sequences * H * HEAD_SIZE * case.queries * case.keys
+    gains = {
+        f"{name}: einsum takes": statistics.median(a / b for a, b in zip(seconds["einsum"], ours, strict=True))
+        for name, ours in seconds.items()
+    }
+    shares = {
+        f"{name}: share of the matmul rate": flops / statistics.median(ours) / rate for name, ours in seconds.items()
+    }
+    return {
+        **asdict(case),
+        "name": case.name,
+        "num_parameters": 0,
+        "num_threads": torch.get_num_threads(),
+        "peak_memory_mb": 0.0,
+        "flops": flops,
+        "matmul_flops_per_s": rate,
+        "times": {name: spread(ours) for name, ours in seconds.items()},
+        "ratios": gains | shares,
+    }
+
+
+def candidates(case: Case, device: torch.device) -> dict[str, Attention]:
+    """The kernels worth a try: the block-wise ones are made for a CPU, and each for its own lengths."""
+    names = ["einsum", "sdpa"]
+    if device.type == "cpu":
+        names += ["grouped"] if case.keys <= 300 else []
+        names += ["packed"] if case.keys >= 300 else []
+    return {name: dispatch.KERNELS[name] for name in names} | {"auto": auto}
+
+
+def measure_peak(case: Case, device_name: str, kernel_name: str) -> float:
+    """MB by which one call raises the peak of a process that holds the inputs."""
+    device = prepare(device_name)
+    kernel = auto if kernel_name == "auto" else dispatch.KERNELS[kernel_name]
+    warm_up = Case("", 1, max(1, case.queries // 20), max(1, case.keys // 20), 1, case.dtype)
+    forward_backward(kernel, make_problem(warm_up, device))  # loads the code, which is no cost of a kernel
+    return peak_memory_mb(partial(forward_backward, kernel, make_problem(case, device)), device)
+
+
+def forward_backward(kernel: Attention, problem: Problem) -> None:
+    q, k, v = problem.inputs
+    mixed = kernel(q, k, v, mask=problem.mask, bias=problem.bias).transpose(1, 2).flatten(2)
+    learning = problem.inputs if problem.bias is None else [*problem.inputs, problem.bias]
+    torch.autograd.grad(mixed, learning, problem.grad)
+
+
+def make_problem(case: Case, device: torch.device) -> Problem:
+    torch.manual_seed(0)
+    dtype = getattr(torch, case.dtype)
+
+    def normal(tokens: int, width: int) -> Tensor:
+        # In place: a temporary would raise the peak of the process beforehand.
+        return torch.empty(case.num_sequences, tokens, width, dtype=dtype, device=device).normal_()
+
+    q = normal(case.queries, H * HEAD_SIZE)
+    k, v = normal(case.keys, 2 * H * HEAD_SIZE).chunk(2, dim=-1)
+    inputs = [x.unflatten(-1, (H, HEAD_SIZE)).transpose(1, 2).requires_grad_() for x in (q, k, v)]
+    mask = torch.rand(case.num_sequences, 1, 1, case.keys, device=device) < VALID
+    bias = torch.randn(1, H, case.queries, case.keys, device=device).to(dtype).requires_grad_() if case.bias else None
+    return Problem(inputs, mask, bias, normal(case.queries, H * HEAD_SIZE))
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+    """FLOP/s of a large square product."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = [time_once(lambda: product(a, b), device) for _ in range(5)]
+    return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def prepare(device_name: str) -> torch.device:
+    device = torch.device(device_name)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    return device
+
+
+def fastest(record: dict[str, Any], names: Callable[[str], bool]) -> str:
+    """The kernel of the table: einsum, unless another is faster by more than the noise."""
+    gains = {name: record["ratios"][f"{name}: einsum takes"] for name in record["times"] if names(name)}
+    best = max(gains, key=lambda name: gains[name])
+    return best if gains[best] >= MIN_GAIN else "einsum"
+
+
+def write_table(records: list[dict[str, Any]], device: str) -> None:
+    """Replaces the rows of this device in emprot_core/attention/table.py."""
+    rows = {key: value for key, value in table.FASTEST.items() if key[0] != device}
+    for record in records:
+        choices = [fastest(record, lambda n: n != "auto"), fastest(record, lambda n: n in dispatch.TRACEABLE)]
+        row = (record["queries"], record["keys"], *choices)
+        rows.setdefault((device, record["dtype"], record["bias"]), []).append(row)
+    path = Path(table.__file__)
+    head = path.read_text().split("FASTEST", 1)[0]
+    lines = []
+    for key, values in rows.items():
+        lines += [f"    {as_text(key)}: [", *(f"        {as_text(value)}," for value in values), "    ],"]
+    annotation = "dict[tuple[str, str, bool], list[tuple[int, int, str, str]]]"
+    path.write_text(head + f"FASTEST: {annotation} = {{\n" + "\n".join(lines) + "\n}\n")
+    print(f"written to {path}")
+
+
+def as_text(row: tuple[Any, ...]) -> str:
+    return repr(row).replace("'", '"')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the kernels on this machine and write the table of `auto`.")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    device = parser.parse_args().device
+    write_table(in_fresh_process(measure_all, device), device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Which kernel is the fastest here: the nearest of the shapes that benchmarks/attention.py has measured."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from emprot_core.attention.grouped import grouped
+from emprot_core.attention.kernels import einsum, sdpa
+from emprot_core.attention.packed import packed
+from emprot_core.attention.table import FASTEST
+from emprot_core.contracts import Attention
+from emprot_core.registry import register
+
+KERNELS: dict[str, Attention] = {kernel.__name__: kernel for kernel in (einsum, sdpa, grouped, packed)}
+TRACEABLE = ("einsum", "sdpa")
+"""Those that torch.compile takes into its graph."""
+
+
+@register("attention")
+def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """The arguments of `einsum`, by the kernel that was the fastest at the nearest measured shape.
+
+    Depends on the device, the dtype, the numbers of queries and keys, and on whether mask and bias are the same for all
+    queries. What nobody measured, CUDA first of all, goes to `sdpa`.
+    """
+    name = choice(q.device.type, q.dtype, q.shape[2], k.shape[2], _by_query(mask, bias), torch.compiler.is_compiling())
+    return KERNELS[name](q, k, v, mask=mask, bias=bias)
+
+
+def choice(
+    device: str, dtype: torch.dtype, num_queries: int, num_keys: int, by_query: bool, compiling: bool = False
+) -> str:
+    """The name of the kernel that `auto` takes."""
+    rows = FASTEST.get((device, str(dtype).removeprefix("torch."), by_query))
+    if rows is None:
+        return "sdpa"
+
+    def distance(row: tuple[int, int, str, str]) -> float:
+        return abs(math.log(row[0] / max(1, num_queries))) + abs(math.log(row[1] / max(1, num_keys)))
+
+    _, _, fastest, traceable = min(rows, key=distance)
+    return traceable if compiling else fastest
+
+
+def _by_query(mask: Tensor | None, bias: Tensor | None) -> bool:
+    return any(x is not None and x.dim() > 1 and x.shape[-2] > 1 for x in (mask, bias))
