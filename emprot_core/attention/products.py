@@ -1,7 +1,10 @@
-"""The matrix product that the CPU kernels are made of."""
+"""Matrix products for the block-wise kernels: on a CPU by oneDNN, elsewhere and in float64 torch's own."""
 
 import torch
 from torch import Tensor
+
+_PIECE = 512
+"""Rows or columns of a product that is stored or added elsewhere: a piece fits the cache."""
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -11,12 +14,37 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     where oneDNN gives 215, on one Zen 5 core. No public function of torch reaches oneDNN in fp32; this operator is the
     one that torch.compile emits for a linear layer. One call costs 17 us: not for small products.
     """
-    if a.device.type != "cpu" or a.dtype not in (torch.float32, torch.bfloat16) or not _has_onednn():
+    if not _suits_onednn(a):
         return a @ b
     if not (b.is_contiguous() or b.T.is_contiguous()):
         b = b.contiguous()  # with any other layout oneDNN falls back to its reference loop, 1000 times slower
     return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
 
 
-def _has_onednn() -> bool:
+def product_into(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """out (m, n) = a (m, k) @ b (k, n), made for n much larger than m."""
+    if a.dtype is torch.bfloat16 or not _suits_onednn(a):  # torch.mm takes bf16 to oneDNN itself
+        torch.mm(a, b, out=out)
+        return
+    for start in range(0, b.shape[1], _PIECE):
+        piece = slice(start, start + _PIECE)
+        out[:, piece] = product(a, b[:, piece])
+
+
+def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total (m, n) += a (m, k) @ b (k, n), made for m much larger than n; total may have the wider type."""
+    if not _suits_onednn(a):
+        if total.dtype == a.dtype:
+            total.addmm_(a, b)
+        else:
+            total.add_(a @ b)
+        return
+    for start in range(0, a.shape[0], _PIECE):
+        piece = slice(start, start + _PIECE)
+        total[piece] += product(a[piece], b)
+
+
+def _suits_onednn(a: Tensor) -> bool:
+    if a.device.type != "cpu" or a.dtype not in (torch.float32, torch.bfloat16):
+        return False
     return torch.backends.mkldnn.is_available()

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from emprot_core.attention.products import add_product_, product, product_into
+
 
 class Rows(NamedTuple):
     """The R positions that count, ordered by horizon."""
@@ -77,8 +79,6 @@ class _Gradients:
         # Flat and contiguous, which the features of a model need not be.
         self.features = features.new_zeros(features.shape).flatten(0, 2) if wanted[0] else None
         self.weight = torch.zeros_like(weight, dtype=sums) if wanted[1] else None
-        dtype = _product_dtype(features)
-        self.product = torch.empty_like(weight, dtype=dtype) if wanted[1] and dtype != sums else None
         self.bias = torch.zeros_like(bias, dtype=sums) if bias is not None and wanted[2] else None
 
     def add(self, chunk: _Chunk, x: Tensor, weight: Tensor, error: Tensor, low: Tensor) -> None:
@@ -86,14 +86,11 @@ class _Gradients:
         `error` in the type of the sums and `low` in that of the products."""
         row_weight = self.rows.weight[chunk.span]
         if self.features is not None:
-            gradient = torch.mm(low, weight).mul_(row_weight[:, None])
+            gradient = product(low, weight).mul_(row_weight[:, None])
             self.features.index_copy_(0, self.rows.position[chunk.span], gradient.to(self.features.dtype))
         if self.weight is not None:
             x.mul_(row_weight[:, None])
-            if self.product is None:
-                self.weight.addmm_(low.t(), x)
-            else:
-                self.weight.add_(torch.mm(low.t(), x, out=self.product))
+            add_product_(self.weight, low.t(), x)
         if self.bias is not None:
             per_horizon = self.bias.expand(len(self.rows.per_horizon), -1)
             for horizon, piece in chunk.pieces:
@@ -125,7 +122,7 @@ def _over_chunks(
     for chunk in chunks:
         low, p, target = low_of_all[: chunk.num_rows], p_of_all[: chunk.num_rows], rows.target[chunk.span, None]
         x = x_of_all.index_select(0, rows.position[chunk.span]).to(dtype)
-        torch.mm(x, weight.t(), out=low)
+        product_into(low, x, weight.t())
         if p_of_all is not low_of_all:
             p.copy_(low)
         if bias is not None:
