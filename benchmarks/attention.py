@@ -22,7 +22,7 @@ from emprot_core.contracts import Attention
 
 H, HEAD_SIZE = 8, 64
 VALID = 0.85
-MIN_GAIN = 1.03
+MIN_GAIN = 1.1
 """A kernel replaces einsum in the table where it is faster by this much, which is more than the noise."""
 
 
@@ -75,13 +75,10 @@ def run(device: str) -> list[dict[str, Any]]:
     gains = []
     for case, record in zip(CASES, records, strict=True):
         gain = record["ratios"]["auto: einsum takes"]
-        record["targets"] = [
-            target(
-                f"{case.name}: auto faster than einsum",
-                2.0 if case.keys == 10 == case.queries and case in TARGET_CASES else 1.0,
-                gain,
-            )
-        ]
+        record["targets"] = []
+        if not takes_einsum(case, device):  # else the two are one, and what differs is noise
+            bound = 2.0 if case == TARGET_CASES[0] else 1.0
+            record["targets"].append(target(f"{case.name}: auto faster than einsum", bound, gain))
         if case in TARGET_CASES:
             gains.append(gain)
             peaks = {name: in_fresh_process(measure_peak, case, device, name) for name in ("einsum", "auto")}
@@ -92,6 +89,11 @@ def run(device: str) -> list[dict[str, Any]]:
     mean = statistics.geometric_mean(gains)
     records[0]["targets"].append(target("geometric mean of six shapes, fp32: auto faster than einsum", 2.5, mean))
     return records
+
+
+def takes_einsum(case: Case, device: str) -> bool:
+    dtype = getattr(torch, case.dtype)
+    return dispatch.choice(device, dtype, case.queries, case.keys, by_query=case.bias) == "einsum"
 
 
 def target(what: str, bound: float, measured: float) -> dict[str, Any]:
