@@ -10,7 +10,7 @@ from einops import einsum
 from torch import Tensor, nn
 
 from emprot_core import registry
-from emprot_core.attention import sdpa
+from emprot_core.attention import auto
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Attention, Mixing, Outputs
 from emprot_core.registry import register
@@ -36,7 +36,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         num_clusters: int,
         dropout: float = 0.1,
         mixing: Mixing | None = None,
-        attention: Attention = sdpa,
+        attention: Attention = auto,
         max_history: int = 128,
         residue_embedding: int = 0,
         residue_embedding_std: float = 0.02,
