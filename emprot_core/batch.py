@@ -8,6 +8,8 @@ Shape legend, used everywhere in EMPROT:
     K  frames of history
 """
 
+import math
+from functools import lru_cache
 from typing import TypedDict
 
 import torch
@@ -57,6 +59,11 @@ _LAYOUT = {
 }
 
 
+_REQUIRED = frozenset(_RequiredKeys.__annotations__)
+Described = tuple[tuple[str, tuple[int, ...], torch.dtype | type], ...]
+"""Name, shape and dtype of every value of the layout; the type, and no shape, of one that is no tensor."""
+
+
 def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, needs_target: bool = True) -> None:
     """Check a batch on the CPU, before it goes to the device.
 
@@ -67,23 +74,19 @@ def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, 
         ValueError: a key is missing; a shape or dtype is wrong; an ID lies outside [-1, num_clusters); a time
             is not finite; no position has a target. The message says what was got, expected and to be done.
     """
-    sizes: dict[str, int] = {} if horizon is None else {"F": horizon}
-    for key, (axes, dtype) in _LAYOUT.items():
-        tensor = batch.get(key)
-        if tensor is None:
-            if key in _RequiredKeys.__annotations__:
-                raise ValueError(
-                    f"the batch has no {key!r}, got the keys {sorted(batch)}; "
-                    f"add {key} of shape ({axes.replace(' ', ', ')}), dtype {dtype}"
-                )
-            continue
-        if not isinstance(tensor, Tensor):
-            raise ValueError(f"{key} is a {type(tensor).__name__}, expected a torch.Tensor; use torch.as_tensor")
-        _check_shape(key, tensor, axes.split(), sizes)
-        _check_dtype(key, tensor, dtype)
+    if not batch.keys() >= _REQUIRED:
+        key = next(key for key in _LAYOUT if key in _REQUIRED and key not in batch)
+        axes, dtype = _LAYOUT[key]
+        raise ValueError(
+            f"the batch has no {key!r}, got the keys {sorted(batch)}; "
+            f"add {key} of shape ({axes.replace(' ', ', ')}), dtype {dtype}"
+        )
+    given = [(key, value) for key in _LAYOUT if (value := batch.get(key)) is not None or key in _REQUIRED]
+    _check_layout(tuple([_describe(key, value) for key, value in given]), horizon)
     for key in ("input_cluster_ids", "future_cluster_ids"):
         _check_ids(key, batch[key], num_clusters)  # type: ignore[literal-required]
-    if "times" in batch and not bool(batch["times"].isfinite().all()):
+    times = batch.get("times")
+    if times is not None and not all(math.isfinite(limit) for limit in torch.aminmax(times)):
         raise ValueError("times has values that are not finite; leave the key out or use zeros where a time is unknown")
     if needs_target and not bool(target_mask(batch).any()):
         raise ValueError(
@@ -92,8 +95,23 @@ def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, 
         )
 
 
-def _check_shape(key: str, tensor: Tensor, axes: list[str], sizes: dict[str, int]) -> None:
-    got = tuple(tensor.shape)
+def _describe(key: str, value: object) -> tuple[str, tuple[int, ...], torch.dtype | type]:
+    return (key, value.shape, value.dtype) if isinstance(value, Tensor) else (key, (), type(value))
+
+
+@lru_cache
+def _check_layout(described: Described, horizon: int | None) -> None:
+    """Batches come in few shapes: each is looked at once."""
+    sizes: dict[str, int] = {} if horizon is None else {"F": horizon}
+    for key, shape, dtype in described:
+        axes, wanted = _LAYOUT[key]
+        if isinstance(dtype, type):
+            raise ValueError(f"{key} is a {dtype.__name__}, expected a torch.Tensor; use torch.as_tensor")
+        _check_shape(key, tuple(shape), axes.split(), sizes)
+        _check_dtype(key, dtype, wanted)
+
+
+def _check_shape(key: str, got: tuple[int, ...], axes: list[str], sizes: dict[str, int]) -> None:
     if len(got) != len(axes):
         raise ValueError(
             f"{key} has shape {got}, expected ({', '.join(axes)}); "
@@ -105,10 +123,10 @@ def _check_shape(key: str, tensor: Tensor, axes: list[str], sizes: dict[str, int
             raise ValueError(f"{key} has shape {got}, expected ({wanted}); its axis {axis} must agree with the rest")
 
 
-def _check_dtype(key: str, tensor: Tensor, wanted: str) -> None:
-    right = tensor.is_floating_point() if wanted == "float" else tensor.dtype == getattr(torch, wanted)
+def _check_dtype(key: str, got: torch.dtype, wanted: str) -> None:
+    right = got.is_floating_point if wanted == "float" else got == getattr(torch, wanted)
     if not right:
-        raise ValueError(f"{key} has dtype {tensor.dtype}, expected {wanted}; convert it with .{wanted}()")
+        raise ValueError(f"{key} has dtype {got}, expected {wanted}; convert it with .{wanted}()")
 
 
 def _check_ids(key: str, ids: Tensor, num_clusters: int) -> None:

@@ -124,6 +124,14 @@ class Metric(Protocol):
     def __call__(self, outputs: Outputs, batch: Batch, scores: TokenScores) -> tuple[Tensor, Tensor]: ...
 
 
+@runtime_checkable
+class Flattens(Protocol):
+    """An optimizer whose update of a number depends on no other one."""
+
+    def flatten(self) -> None:
+        """Called once, before the first step: step flat tensors, of which the parameters and gradients are views."""
+
+
 Optimizer = Callable[[list[tuple[str, nn.Parameter]]], torch.optim.Optimizer]
 Scheduler = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
 

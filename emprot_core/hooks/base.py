@@ -66,7 +66,8 @@ class TrainerView(Protocol):
     model: nn.Module
     forward_loss: nn.Module  # a batch through model, loss and metrics
     optimizer: torch.optim.Optimizer
-    parameters: list[nn.Parameter]
+    parameters: list[nn.Parameter]  # as the optimizer holds them: the model's own, or flat ones that these are views of
+    gradients: list[Tensor]  # theirs, to be changed in place
     autocast: Callable[[], AbstractContextManager]  # a hook may replace it in on_fit_start
     scaler: torch.amp.GradScaler  # likewise
     evaluation_weights: Callable[[], AbstractContextManager]  # likewise: puts other weights in for a validation

@@ -22,4 +22,7 @@ class ClipGradients(Hook):
         self.max_grad_norm = max_grad_norm
 
     def on_backward_end(self, trainer: TrainerView) -> None:
-        torch.nn.utils.clip_grads_with_norm_(trainer.parameters, self.max_grad_norm, trainer.gradient_norm())
+        norm = trainer.gradient_norm()
+        if not norm.is_cuda and norm <= self.max_grad_norm:  # CUDA would wait here, and multiplies by 1 instead
+            return
+        torch._foreach_div_(trainer.gradients, ((norm + 1e-6) / self.max_grad_norm).clamp(min=1.0))

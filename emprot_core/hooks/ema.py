@@ -46,11 +46,10 @@ class EMA(Hook):
 
     @contextmanager
     def _in_place_of(self, parameters: list[nn.Parameter]) -> Iterator[None]:
-        trained = [parameter.data for parameter in parameters]
+        values = [parameter.detach() for parameter in parameters]
+        trained = [value.clone() for value in values]
         try:
-            for parameter, average in zip(parameters, self._average, strict=True):
-                parameter.data = average
+            torch._foreach_copy_(values, self._average)
             yield
         finally:
-            for parameter, data in zip(parameters, trained, strict=True):
-                parameter.data = data
+            torch._foreach_copy_(values, trained)

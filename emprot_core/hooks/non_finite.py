@@ -1,6 +1,7 @@
 """Guarding the weights against a loss or gradient that is not finite."""
 
 import logging
+import math
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ class NonFiniteError(ValueError):
 
 class _Step(NamedTuple):
     number: int
-    is_bad: Tensor  # () bool, on the device
+    suspect: Tensor  # (), on the device: not finite where loss or gradient norm is not
     window_ids: list[Tensor]
 
 
@@ -56,19 +57,19 @@ class NonFinite(Hook):
         self._recent: list[_Step] = []
 
     def on_backward_end(self, trainer: TrainerView) -> None:
-        is_bad = ~trainer.step_loss.isfinite()
+        suspect = trainer.step_loss
         if not trainer.scaler.is_enabled():
-            is_bad = is_bad | ~trainer.gradient_norm().isfinite()
-            _withhold(trainer, is_bad)
+            suspect = suspect + trainer.gradient_norm()
+            _withhold(trainer, suspect)
         window_ids = [batch["window_ids"] for batch in trainer.micro_batches if "window_ids" in batch]
-        self._recent.append(_Step(trainer.step + 1, is_bad, window_ids))
+        self._recent.append(_Step(trainer.step + 1, suspect, window_ids))
 
     def on_step_end(self, trainer: TrainerView) -> None:
         if not (trainer.is_log_step or trainer.run.device.type == "cpu" or len(self._recent) == RING):
             return
         if trainer.scaler.is_enabled() and trainer.scaler.get_scale() < 1:
             last = self._recent[-1]
-            self._recent[-1] = last._replace(is_bad=torch.ones_like(last.is_bad))
+            self._recent[-1] = last._replace(suspect=torch.full_like(last.suspect, math.nan))
         if self._read_flags():
             self._report(trainer)
 
@@ -83,8 +84,10 @@ class NonFinite(Hook):
     def _read_flags(self) -> bool:
         """Move the steps that were withheld from the recent ones to `withheld`; whether there were any."""
         recent, self._recent = self._recent, []
-        flags = torch.stack([step.is_bad for step in recent]).tolist() if recent else []
-        bad = [step for step, is_bad in zip(recent, flags, strict=True) if is_bad]
+        suspects = [step.suspect for step in recent]
+        if len(suspects) > 1:  # all of them in one copy from the device
+            suspects = torch.stack(suspects).tolist()
+        bad = [step for step, suspect in zip(recent, suspects, strict=True) if not math.isfinite(suspect)]
         for step in bad:  # the same ones on all ranks
             own = [int(i) for ids in step.window_ids for i in ids]
             self.withheld.append({"step": step.number, "window_ids": sorted(chain(*gather(own)))})
@@ -107,10 +110,11 @@ class NonFinite(Hook):
         _log.warning("%s (%d of %d)", text, len(self.withheld), self.max_skips)
 
 
-def _withhold(trainer: TrainerView, is_bad: Tensor) -> None:
-    """Make the coming optimizer step leave parameters and state as they are, where `is_bad` () is True."""
-    if getattr(trainer.optimizer, "_step_supports_amp_scaling", False):  # how torch marks those that read found_inf
-        trainer.optimizer.found_inf = is_bad.float()  # type: ignore[attr-defined]
-    elif bool(is_bad):  # CUDA waits here; a parameter without a gradient is left alone by every optimizer
+def _withhold(trainer: TrainerView, suspect: Tensor) -> None:
+    """Make the coming optimizer step leave parameters and state as they are, where `suspect` () is not finite."""
+    reads_found_inf = getattr(trainer.optimizer, "_step_supports_amp_scaling", False)  # how torch marks those that do
+    if reads_found_inf and suspect.is_cuda:
+        trainer.optimizer.found_inf = (~suspect.isfinite()).float()  # type: ignore[attr-defined]
+    elif not math.isfinite(suspect):  # CUDA waits here; a parameter without a gradient is left alone by all optimizers
         for parameter in trainer.parameters:
             parameter.grad = None

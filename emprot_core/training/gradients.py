@@ -43,27 +43,31 @@ def backward(
     return sums.over_ranks()
 
 
-def sum_gradients_over_ranks(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace every gradient by its sum over the ranks, in one reduction; an unused parameter has a gradient of 0.
+def gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """The gradients of parameters, 0 where there was none yet. They stay where they are from now on."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def sum_gradients_over_ranks(gradients: Sequence[Tensor]) -> None:
+    """Replace every gradient by its sum over the ranks, in one reduction for each dtype.
 
     Why not torch's DistributedDataParallel: it lays its buckets out anew after the first step, and with three or more
     ranks the order of a sum, so its last bit, follows the layout: a resumed run would differ from an uninterrupted
     one. It also divides by the number of ranks, which is not wanted here.
     """
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
     if world_size() == 1:
         return
-    for dtype in dict.fromkeys(parameter.dtype for parameter in parameters):
-        gradients = [p.grad for p in parameters if p.grad is not None and p.dtype == dtype]
-        packed = sum_over_ranks(torch.cat([gradient.flatten() for gradient in gradients]))
-        parts = packed.split([gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+    for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
+        alike = [gradient for gradient in gradients if gradient.dtype == dtype]
+        packed = sum_over_ranks(torch.cat([gradient.flatten() for gradient in alike]))
+        parts = packed.split([gradient.numel() for gradient in alike])
+        torch._foreach_copy_(alike, [part.view_as(g) for part, g in zip(parts, alike, strict=True)])
 
 
-def scale_gradients(parameters: Sequence[nn.Parameter], factor: Tensor) -> Tensor:
-    """Multiply all gradients by a factor () and give their total L2 norm ()."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    torch._foreach_mul_(gradients, factor.to(gradients[0].dtype))
-    return torch.nn.utils.get_total_norm(gradients)
+def divide_gradients(gradients: list[Tensor], divisor: Tensor) -> Tensor:
+    """Divide all gradients by a divisor () and give their total L2 norm ()."""
+    torch._foreach_div_(gradients, divisor.to(gradients[0].dtype))
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))

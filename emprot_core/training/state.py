@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from emprot_core.checkpoint import CheckpointError
-from emprot_core.contracts import Optimizer, Scheduler, StepLoader
+from emprot_core.contracts import Flattens, Optimizer, Scheduler, StepLoader
 from emprot_core.distributed import copy_from_rank_0, gather, rank, world_size
 from emprot_core.hooks.base import StopRequest
+from emprot_core.training.gradients import gradients_of
 from emprot_core.training.randomness import environment, random_state, restore_random_state, seed_this_rank
 from emprot_core.training.view import HookView
 
@@ -107,8 +108,11 @@ class TrainingState(HookView):
         """Make optimizer and scheduler, tell the hooks that training starts, and restore a loaded state."""
         copy_from_rank_0(self.model.state_dict().values())
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        self.parameters = [parameter for _, parameter in named]
         self.optimizer = optimizer(named)
+        if isinstance(self.optimizer, Flattens):
+            self.optimizer.flatten()
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.gradients = gradients_of(self.parameters)
         self.scheduler = scheduler(self.optimizer, self.total_steps) if scheduler is not None else None
         self.emit("on_fit_start")
         if self._loaded is not None:

@@ -1,33 +1,48 @@
 """Metrics as sums and weights, added over batches and ranks, and divided once."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from emprot_core.distributed import gather, sum_over_ranks, world_size
 from emprot_core.training.forward_loss import MetricTerms
 
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
+"""Names of metrics and the shape of their sums, () or (F,), which is that of their weights."""
+
 
 class MetricSums:
-    """Adds (sum, weight) pairs in float64 on their device; `means` is the only place that waits for it."""
+    """Adds (sum, weight) pairs in float64 on their device; `means` is the only place that waits for it.
+
+    All of them lie in one vector: a batch, or another MetricSums, is added by one operation.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._layout: Layout = ()
+        self._values: Tensor | None = None  # of each metric in the layout: its sum, and its weight
 
     def add(self, terms: MetricTerms) -> None:
         """Add the terms of a batch."""
-        self._add({name: torch.stack([total.double(), weight.double()]) for name, (total, weight) in terms.items()})
+        if not terms:
+            return
+        parts = [part for pair in terms.values() for part in pair]
+        if all(part.ndim == 0 for part in parts):
+            values = torch.stack([part.double() for part in parts])
+        else:
+            values = torch.cat([part.double().reshape(-1) for part in parts])
+        self._add(tuple((name, total.shape) for name, (total, _) in terms.items()), values)
 
     def add_sums(self, other: "MetricSums") -> None:
-        self._add(other._sums)
+        if other._values is not None:
+            self._add(other._layout, other._values)
 
     def over_ranks(self) -> "MetricSums":
         """The sums of all ranks, by one reduction on the device; every rank must have the same metrics."""
-        if world_size() == 1:
+        if world_size() == 1 or self._values is None:
             return self
-        packed = sum_over_ranks(torch.cat([pair.flatten() for pair in self._sums.values()]))
-        parts = packed.split([pair.numel() for pair in self._sums.values()])
         total = MetricSums()
-        total._sums = {name: part.view_as(pair) for (name, pair), part in zip(self._sums.items(), parts, strict=True)}
+        total._add(self._layout, sum_over_ranks(self._values))
         return total
 
     def over_ranks_of_any_length(self) -> "MetricSums":
@@ -35,37 +50,67 @@ class MetricSums:
         if world_size() == 1:
             return self
         total = MetricSums()
-        for sums in gather({name: pair.cpu() for name, pair in self._sums.items()}):
-            total._add(sums)
+        for layout, values in gather((self._layout, None if self._values is None else self._values.cpu())):
+            if values is not None:
+                total._add(layout, values)
         return total
 
     def total(self, name: str) -> Tensor:
-        """(), the sum of a metric."""
-        return self._sums[name][0]
+        """(), the sum of a metric that has one for all horizons."""
+        return self._scalar(name, 0)
 
     def weight(self, name: str) -> Tensor:
-        """(), the weight of a metric."""
-        return self._sums[name][1]
+        """(), its weight."""
+        return self._scalar(name, 1)
 
     def means(self, prefix: str = "") -> dict[str, float]:
         """sum / weight; a metric per horizon becomes name/h1, name/h2, ..."""
-        if not self._sums:
+        if self._values is None:
             return {}
-        packed = torch.cat([pair.reshape(2, -1) for pair in self._sums.values()], dim=1)
-        values = iter((packed[0] / packed[1]).tolist())
         means = {}
-        for name, pair in self._sums.items():
-            tags = [name] if pair.ndim == 1 else [f"{name}/h{h + 1}" for h in range(pair.shape[1])]
-            means.update({prefix + tag: next(values) for tag in tags})
+        for name, pair in _split(self._layout, self._values.cpu()).items():
+            values = (pair[0] / pair[1]).reshape(-1).tolist()
+            tags = [name] if pair.ndim == 1 else [f"{name}/h{h + 1}" for h in range(len(values))]
+            means.update({prefix + tag: value for tag, value in zip(tags, values, strict=True)})
         return means
 
     def state_dict(self) -> dict[str, Tensor]:
-        return dict(self._sums)
+        """(2,) or (2, F) for every metric: sum and weight."""
+        return self._pairs()
 
     def load_state_dict(self, state: dict[str, Tensor], device: torch.device) -> None:
-        self._sums = {name: pair.to(device) for name, pair in state.items()}
+        self._layout, self._values = (), None
+        self._set({name: pair.to(device) for name, pair in state.items()})
 
-    def _add(self, sums: dict[str, Tensor]) -> None:
-        for name, pair in sums.items():
-            known = self._sums.get(name)
-            self._sums[name] = pair if known is None else known + pair
+    def _add(self, layout: Layout, values: Tensor) -> None:
+        if self._values is None:
+            self._layout, self._values = layout, values
+        elif layout == self._layout:
+            self._values = self._values + values
+        else:  # other metrics than before: a run went on with another list of them
+            pairs = self._pairs()
+            for name, pair in _split(layout, values).items():
+                pairs[name] = pairs[name] + pair if name in pairs else pair
+            self._set(pairs)
+
+    def _set(self, pairs: dict[str, Tensor]) -> None:
+        if pairs:
+            self._layout = tuple((name, pair.shape[1:]) for name, pair in pairs.items())
+            self._values = torch.cat([pair.reshape(-1) for pair in pairs.values()])
+
+    def _pairs(self) -> dict[str, Tensor]:
+        return {} if self._values is None else _split(self._layout, self._values)
+
+    def _scalar(self, name: str, part: int) -> Tensor:
+        assert self._values is not None, "nothing was added"
+        start = 0
+        for other, shape in self._layout:
+            if other == name:
+                return self._values[start + part]
+            start += 2 * math.prod(shape)
+        raise KeyError(name)
+
+
+def _split(layout: Layout, values: Tensor) -> dict[str, Tensor]:
+    parts = values.split([2 * math.prod(shape) for _, shape in layout])
+    return {name: part.view(2, *shape) for (name, shape), part in zip(layout, parts, strict=True)}

@@ -12,7 +12,7 @@ from emprot_core.distributed import together
 from emprot_core.hooks.base import Hook
 from emprot_core.registry import register
 from emprot_core.training.forward_loss import ForwardLoss, MetricTerms
-from emprot_core.training.gradients import backward, nominal_weight, scale_gradients, sum_gradients_over_ranks
+from emprot_core.training.gradients import backward, divide_gradients, nominal_weight, sum_gradients_over_ranks
 from emprot_core.training.out_of_memory import DeviceOutOfMemory
 from emprot_core.training.state import TrainingState
 from emprot_core.training.steps import as_step_loader, with_last
@@ -139,6 +139,7 @@ class Trainer(TrainingState):
             self._logged_at = time.perf_counter()
 
     def _run_epoch(self, loader: StepLoader, val_loader: Iterable[Batch] | None, last_step: int | None) -> None:
+        self.forward_loss.train()
         if self.epoch_position == 0:
             self.epoch_sums = MetricSums()
             self.emit("on_epoch_start")
@@ -177,15 +178,16 @@ class Trainer(TrainingState):
 
     def _train_step(self, micro_batches: list[Batch]) -> None:
         self.emit("on_step_start")
-        self.forward_loss.train()
+        if not (self.forward_loss.training and self.model.training):  # to set it anew takes as long as an operation
+            self.forward_loss.train()
         self.micro_batches = [move_batch(batch, self.run.device) for batch in micro_batches]
         self.nominal_weight = self.nominal_weight or nominal_weight(micro_batches)
         sums = backward(self.forward_loss, self.micro_batches, self.autocast, self.scaler, self.nominal_weight)
-        sum_gradients_over_ranks(self.parameters)
+        sum_gradients_over_ranks(self.gradients)
         self.scaler.unscale_(self.optimizer)
         weight = sums.weight("total_loss")
         self.step_loss = sums.total("total_loss") / weight
-        self._gradient_norm = scale_gradients(self.parameters, self.nominal_weight / weight)
+        self._gradient_norm = divide_gradients(self.gradients, weight / self.nominal_weight)
         self.log_sums.add_sums(sums)
         self.epoch_sums.add_sums(sums)
         self.emit("on_backward_end")
@@ -200,9 +202,15 @@ class Trainer(TrainingState):
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._clear_gradients()
         if self.scheduler is not None and self.scaler.get_scale() >= scale:  # a lower scale: fp16 skipped the step
             self.scheduler.step()
+
+    def _clear_gradients(self) -> None:
+        """Zero them where they lie: the optimizer, and CUDA graphs, know them by their place."""
+        torch._foreach_zero_(self.gradients)
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient  # a hook may have taken it away to withhold an update
 
     def _collect_logs(self) -> dict[str, float]:
         logs = self.log_sums.means("train/")

@@ -31,6 +31,7 @@ class HookView:
         self.optimizer: Any = None
         self.scheduler: Any = None
         self.parameters: list[nn.Parameter] = []
+        self.gradients: list[Tensor] = []
         self.epoch = 0
         self.step = 0
         self.epoch_position = 0  # micro-batches of this epoch that are behind, over all ranks

@@ -1,11 +1,60 @@
 """Adam and its kin. Weight decay leaves out biases and every parameter of fewer than two dimensions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from emprot_core.registry import register
 
+from .flat import flatten
 from .guarded import GuardedOptimizer
 from .parameter_groups import NamedParameters, decay_groups
+
+
+class FlatAdamW(torch.optim.AdamW):
+    """torch's fused AdamW; once it is flattened, it steps one tensor for each group.
+
+    The kernel is torch's. What comes before it there, looking at every parameter and sorting them by device, takes
+    longer than the kernel where models are small.
+    """
+
+    is_flat = False
+
+    def flatten(self) -> None:
+        """Before the first step: put flat tensors, of which the parameters become views, in their place."""
+        for group in self.param_groups:
+            group["params"] = flatten(group["params"])
+            for parameter in group["params"]:
+                self.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+        self.is_flat = True
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        if not self.is_flat or closure is not None:
+            return super().step(closure)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._step_one(group, parameter, parameter.grad)
+        return None
+
+    def _step_one(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor) -> None:
+        state = self.state[parameter]
+        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)  # set from outside
+        state["step"] += 1
+        torch._fused_adamw_(
+            [parameter], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]],
+            lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=group["weight_decay"],
+            eps=group["eps"], amsgrad=False, maximize=False, grad_scale=scale, found_inf=found_inf,
+        )  # fmt: skip
+        if found_inf is not None:
+            state["step"] -= found_inf
 
 
 @register("optimizer")
@@ -16,7 +65,7 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019), torch's fused form."""
-    return torch.optim.AdamW(decay_groups(named_parameters, weight_decay), lr=learning_rate, betas=betas, fused=True)
+    return FlatAdamW(decay_groups(named_parameters, weight_decay), lr=learning_rate, betas=betas, fused=True)
 
 
 @register("optimizer")

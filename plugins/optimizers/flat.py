@@ -1,0 +1,30 @@
+"""Parameters and gradients as views of flat buffers, so that an update passes once over memory.
+
+A small step spends more time on starting operations, some for each parameter, than on numbers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+_ALIGNMENT = 64  # numbers: kernels want parameters at addresses as round as those torch gives them
+
+
+def flatten(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """One flat parameter for each dtype and device, of which the given ones become views, values kept, gradients 0."""
+    kinds = dict.fromkeys((parameter.dtype, parameter.device) for parameter in parameters)
+    return [_join([p for p in parameters if (p.dtype, p.device) == kind]) for kind in kinds]
+
+
+def _join(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    sizes = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in parameters]
+    flat = nn.Parameter(torch.zeros(sum(sizes), dtype=parameters[0].dtype, device=parameters[0].device))
+    flat.grad = torch.zeros_like(flat)
+    parts = zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes), strict=True)
+    for parameter, values, gradient in parts:
+        view = values[: parameter.numel()].view_as(parameter)
+        view.copy_(parameter.detach())
+        parameter.data = view
+        parameter.grad = gradient[: parameter.numel()].view_as(parameter)
+    return flat
