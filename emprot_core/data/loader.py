@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from emprot_core import distributed
 from emprot_core.batch import MISSING_ID, Batch
-from emprot_core.data.batches import Gather, has_target
+from emprot_core.data.batches import Gather, Located, has_target
 from emprot_core.data.store import StoreError
 
 _STEPS_AT_ONCE = 64  # the order of so many steps is computed together: one step's windows are too few for numpy
@@ -71,9 +72,12 @@ class WindowLoader:
         order = self.gather.windows.epoch_order(self.seed, epoch)
         per_step = self._windows_per_step(grad_accum_steps)
         for start in range(int(first_step * per_step), order.num_items, _STEPS_AT_ONCE * per_step):
-            window_ids = order(np.arange(start, min(start + _STEPS_AT_ONCE * per_step, order.num_items)))
-            for first in range(0, len(window_ids), per_step):
-                yield self._micro_batches(window_ids[first : first + per_step])
+            positions = np.arange(start, min(start + _STEPS_AT_ONCE * per_step, order.num_items))
+            located = self.gather.locate(order(positions))
+            step = np.arange(len(positions)) // per_step
+            by_size = located.take(np.lexsort((located.residues, step)))
+            for first in range(0, len(positions), per_step):
+                yield self._micro_batches(by_size, first, min(first + per_step, len(positions)))
 
     def __len__(self) -> int:
         """Batches of an iteration on this rank (those without any valid target included, though left out)."""
@@ -97,31 +101,41 @@ class WindowLoader:
     def _windows_per_step(self, grad_accum_steps: int) -> int:
         return self.batch_size * grad_accum_steps * self.world_size
 
-    def _micro_batches(self, window_ids: np.ndarray) -> list[Batch]:
-        trajectory = self.gather.windows.locate(window_ids).trajectory
-        by_size = window_ids[np.argsort(self.gather.num_residues[trajectory], kind="stable")]
-        per_rank = -(-len(by_size) // (self.batch_size * self.world_size))
+    def _micro_batches(self, by_size: Located, start: int, stop: int) -> list[Batch]:
+        """Those of this rank in the step of the windows [start, stop)."""
+        per_rank = -(-(stop - start) // (self.batch_size * self.world_size))
         # Neighbours in size go to the ranks side by side: the micro-batches of one moment cost alike.
-        parts = np.array_split(by_size, per_rank * self.world_size)[self.rank :: self.world_size]
-        batches = [self.gather(part) if len(part) else self._blank(by_size[:1]) for part in parts]
+        parts = _even_parts(start, stop, per_rank * self.world_size)[self.rank :: self.world_size]
+        step = slice(start, stop)
+        batches = [
+            self.gather.read(by_size.take(part)) if part.start < part.stop else self._blank(by_size.take(step))
+            for part in parts
+        ]
         if self.world_size > 1:
             return batches
         counted = [batch for batch in batches if has_target(batch)]
         if not counted:
-            self._refuse(by_size)
+            self._refuse(by_size.take(step))
         return counted
 
-    def _blank(self, window_ids: np.ndarray) -> Batch:
-        batch = self.gather(window_ids)
+    def _blank(self, located: Located) -> Batch:
+        batch = self.gather.read(located.take(slice(0, 1)))
         batch["future_step_mask"] = torch.zeros_like(batch["future_step_mask"])
         batch["future_cluster_ids"] = torch.full_like(batch["future_cluster_ids"], MISSING_ID)
         return batch
 
-    def _refuse(self, window_ids: np.ndarray) -> None:
+    def _refuse(self, located: Located) -> None:
         store = self.gather.store
-        trajectory, last_frame, _ = self.gather.windows.locate(window_ids[:1])
+        name = store.index[located.trajectory[0]]["name"]
         raise StoreError(
-            f"{store.directory}: none of the {len(window_ids)} windows of an optimizer step has a known target ID; "
-            f"the first is trajectory {store.index[trajectory[0]]['name']!s}, frames after {last_frame[0]}; "
+            f"{store.directory}: none of the {len(located.window_ids)} windows of an optimizer step has a known target "
+            f"ID; the first is trajectory {name!s}, whose history starts at frame {located.first_frame[0]}; "
             "leave trajectories without IDs out (TrajectoryWindows.trajectories) or take larger batches"
         )
+
+
+def _even_parts(start: int, stop: int, num_parts: int) -> list[slice]:
+    """[start, stop) in so many neighbouring parts, the first of them larger by one where it does not come out even."""
+    size, larger = divmod(stop - start, num_parts)
+    ends = [start + size * part + min(part, larger) for part in range(num_parts + 1)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
