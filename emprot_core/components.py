@@ -3,6 +3,7 @@
 import emprot_core.attention
 import emprot_core.hooks.checkpoint
 import emprot_core.hooks.clip_gradients
+import emprot_core.hooks.compile
 import emprot_core.hooks.early_stopping
 import emprot_core.hooks.ema
 import emprot_core.hooks.mixed_precision
