@@ -1,1 +1,1 @@
-"""Benchmarks of EMPROT: `python -m benchmarks --suite step --device cpu|cuda`."""
+"""Benchmarks of EMPROT: `python -m benchmarks --suite all --device cpu|cuda`."""

@@ -1,11 +1,20 @@
-"""Forward, backward and optimizer of the real model, at the sizes of a small protein and of a GPCR."""
+"""A whole step of the real model: forward, backward and optimizer, at three sizes.
 
+FLOPs are counted by torch (matrix products and attention), and set beside the rate of a large matrix product and the
+bandwidth of a copy that were measured in the same process.
+"""
+
+import statistics
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import in_fresh_process, peak_memory_mb, time_ms
+from benchmarks.interleave import interleaved, target
+from benchmarks.loss import spread
+from benchmarks.timing import in_fresh_process, peak_memory_mb
 from emprot_core import registry
 from emprot_core.batch import Batch, move_batch
 from emprot_core.training.forward_loss import ForwardLoss
@@ -24,14 +33,18 @@ class Case:
     D: int
     num_layers: int
     num_heads: int
+    num_repeats: int
     dtype: str = "float32"
+    loss: str = "MaskedCrossEntropy"
 
 
+SMALL = Case("small", B=4, K=10, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4, num_repeats=20)
 CASES = {
-    "cpu": [Case("small", B=4, K=10, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4)],
+    "cpu": [SMALL, Case("long", B=2, K=64, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4, num_repeats=8)],
     "cuda": [
-        Case("small", B=4, K=10, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4),
-        Case("gpcr", B=8, K=10, N=300, F=5, C=50_000, D=512, num_layers=8, num_heads=8, dtype="bfloat16"),
+        SMALL,
+        Case("gpcr", 8, 10, 300, 5, 50_000, 512, 8, 8, 30, "bfloat16", "LinearCrossEntropy"),
+        Case("long", 8, 64, 300, 5, 50_000, 512, 8, 8, 15, "bfloat16", "LinearCrossEntropy"),
     ],
 }
 
@@ -42,14 +55,48 @@ def run(device: str) -> list[dict[str, Any]]:
 
 
 def measure(case: Case, device_name: str) -> dict[str, Any]:
-    """Time and memory of one case."""
+    """Time, memory, FLOPs and their share of the machine's rates, of one case."""
     device = torch.device(device_name)
     torch.manual_seed(0)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+    works, num_parameters = make_works(case, device)
+    peak = peak_memory_mb(works["whole step"], device)
+    with FlopCounterMode(display=False) as counter:
+        works["whole step"]()
+    flops = counter.get_total_flops()
+    seconds = interleaved(works, case.num_repeats, device)
+    rates = machine_rates(device, case.dtype)
+    per_s = flops / statistics.median(seconds["whole step"])
+    record = {
+        **asdict(case),
+        "num_parameters": num_parameters,
+        "peak_memory_mb": peak,
+        "tflop": flops / 1e12,
+        "matmul_tflops": rates["matmul_flops_per_s"] / 1e12,
+        "copy_gb_per_s": rates["copy_bytes_per_s"] / 1e9,
+        "times": {name: spread(values) for name, values in seconds.items()},
+        "ratios": {"share of the matrix product's rate (MFU)": per_s / rates["matmul_flops_per_s"]},
+    }
+    # The optimizer reads weight, gradient and two moments, and writes all but the gradient.
+    optimizer_rate = 7 * 4 * num_parameters / statistics.median(seconds["optimizer"])
+    record["ratios"]["share of the copy's bandwidth, optimizer"] = optimizer_rate / rates["copy_bytes_per_s"]
+    if case.name == "gpcr":
+        share = record["ratios"]["share of the matrix product's rate (MFU)"]
+        record["targets"] = [target("step, MFU against the measured matmul rate", 0.5, share, at_least=True)]
+    return record
+
+
+def make_works(case: Case, device: torch.device) -> tuple[dict[str, Callable[[], Any]], int]:
+    """The parts of a step by name, each of which can be repeated, and the number of parameters."""
     model = registry.get("model", "ProteinTransformerClassificationOnly")(
         case.D, case.num_heads, case.num_layers, case.F, case.C, max_history=case.K
     ).to(device)
-    forward_loss = ForwardLoss(model, registry.get("loss", "MaskedCrossEntropy")(), [])
+    forward_loss = ForwardLoss(model, registry.get("loss", case.loss)(), [])
     optimizer = registry.get("optimizer", "adamw")(list(model.named_parameters()))
+    optimizer.flatten()
+    flat = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     batch = move_batch(random_batch(case), device)
 
     def forward() -> torch.Tensor:
@@ -63,13 +110,25 @@ def measure(case: Case, device_name: str) -> dict[str, Any]:
     def step() -> None:
         forward_backward()
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        torch._foreach_zero_([parameter.grad for parameter in flat])
 
-    peak = peak_memory_mb(step, device)
-    works = {"forward": forward, "forward_backward": forward_backward, "step": step}
-    times = {name: time_ms(work, device, num_warmups=5, num_repeats=30) for name, work in works.items()}
-    parameters = sum(p.numel() for p in model.parameters())
-    return {**asdict(case), "num_parameters": parameters, "peak_memory_mb": peak, "times": times}
+    works = {"forward": forward, "forward and backward": forward_backward, "optimizer": optimizer.step}
+    return {**works, "whole step": step}, sum(p.numel() for p in model.parameters())
+
+
+def machine_rates(device: torch.device, dtype: str) -> dict[str, float]:
+    """FLOPs a second of a large square matrix product, and bytes a second, read and written, of a copy."""
+    on_cuda = device.type == "cuda"
+    size = 8192 if on_cuda else 1024
+    source = torch.ones((1 << 28) if on_cuda else (1 << 25), device=device)
+    into = torch.empty_like(source)
+    factor = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
+    works = {"copy": lambda: into.copy_(source), "product": lambda: factor @ factor}
+    seconds = {name: statistics.median(values) for name, values in interleaved(works, 10, device).items()}
+    return {
+        "matmul_flops_per_s": 2 * size**3 / seconds["product"],
+        "copy_bytes_per_s": 2 * source.numel() * source.element_size() / seconds["copy"],
+    }
 
 
 def random_batch(case: Case) -> Batch:

@@ -1,0 +1,255 @@
+"""Steps of the loop itself: a model so small that starting operations is what takes the time.
+
+Every loop trains the same model on the same batches in memory, with AdamW, gradients clipped at a norm of 1, a
+learning rate set in every step and TensorBoard every 50 steps. Ours has every hook of base.gin besides (checkpoints
+at the end alone). A mark before each forward gives the time of a step: that of the process, in one thread.
+"""
+
+import copy
+import importlib
+import importlib.util
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.interleave import median_ratio, target
+from benchmarks.loss import spread
+from emprot_core import registry
+from emprot_core.batch import Batch
+from emprot_core.hooks.base import Hook, HookList, RunInfo
+from emprot_core.training import Trainer
+
+B, K, N, F, C = 4, 4, 8, 2, 32
+LEARNING_RATE = 1e-3
+LOG_EVERY = 50  # steps
+WARM_UP = 20  # steps
+HOOKS = (
+    *("ClipGradients", "MixedPrecision", "NonFinite", "Checkpoint"),
+    *("EarlyStopping", "Preemption", "TensorBoard", "Progress"),
+)
+PEERS = {  # what is imported -> the file in benchmarks.peers
+    "ignite": "ignite_loop",
+    "accelerate": "accelerate_loop",
+    "lightning": "lightning_loop",
+    "transformers": "transformers_loop",
+    "mmengine": "mmengine_loop",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every loop trains."""
+
+    model: nn.Module
+    batches: Sequence[Batch]
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.batches)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of a batch; `model` is that of the problem, or what a library wraps it in."""
+        outputs = model(batch["input_cluster_ids"], None, batch["sequence_lengths"], batch["history_mask"])
+        terms = registry.get("loss", "MaskedCrossEntropy")()(outputs, batch)
+        return terms.sum / terms.weight
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        return registry.get("scheduler", "cosine_with_warmup")(optimizer, self.num_steps)
+
+
+class TinyModel(nn.Module):
+    """The last frame's IDs through some layers: the contract of a model, and hardly any arithmetic."""
+
+    def __init__(self, width: int, num_layers: int):
+        super().__init__()
+        self.num_clusters, self.future_horizon = C, F
+        self.embedding = nn.Embedding(C + 1, width)
+        layers = [(nn.Linear(width, width), nn.ReLU()) for _ in range(num_layers)]
+        self.layers = nn.Sequential(*(module for pair in layers for module in pair))
+        self.heads = nn.Linear(width, F * C)
+
+    def forward(
+        self, ids: Tensor, times: Tensor | None, lengths: Tensor, mask: Tensor, state: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        context = self.layers(self.embedding(ids[:, -1]))
+        logits = self.heads(context).unflatten(-1, (F, C)).transpose(1, 2)
+        return {"cluster_logits": logits, "context": context}
+
+
+CASES = {"tiny step": (32, 4), "1 ms step": (64, 6)}
+"""Width and layers of the model: the hand-written loop takes about 0.7 and 1 ms for a step on an idle core."""
+Loop = Callable[[Problem, Path], None]
+
+
+def hand_written(problem: Problem, directory: Path) -> None:
+    """The loop that one writes."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    model = problem.model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
+    scheduler = problem.scheduler(optimizer)
+    writer = SummaryWriter(str(directory))
+    model.train()
+    for step, batch in enumerate(problem.batches, start=1):
+        loss = problem.loss(model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        if step % LOG_EVERY == 0:
+            writer.add_scalar("train/loss", loss.item(), step)
+            writer.add_scalar("train/learning_rate", scheduler.get_last_lr()[0], step)
+    writer.close()
+
+
+def emprot(problem: Problem, directory: Path) -> None:
+    """Ours, with every hook of base.gin."""
+    trainer = Trainer(
+        problem.model,  # type: ignore[arg-type]
+        registry.get("loss", "MaskedCrossEntropy")(),
+        partial(registry.get("optimizer", "adamw"), learning_rate=LEARNING_RATE, weight_decay=0.0),
+        registry.get("scheduler", "cosine_with_warmup"),
+        hooks=[registry.get("hook", name)() for name in HOOKS],
+        log_every_steps=LOG_EVERY,
+    )
+    trainer.attach(RunInfo(directory=directory))
+    trainer.fit(problem.batches)
+
+
+def run(device: str) -> list[dict[str, Any]]:
+    """One record per case, and one of what hooks cost. Loops are timed on the CPU whatever the device."""
+    loops, missing = installed_loops()
+    records = [measure(name, loops) for name in CASES]
+    for record in records:
+        record["not_installed"] = missing
+    return [*records, measure_dispatch()]
+
+
+def installed_loops() -> tuple[dict[str, Loop], list[str]]:
+    """The loops that can run here, by name, and the names of the peers that are not installed."""
+    loops: dict[str, Loop] = {"hand-written": hand_written, "hand-written again": hand_written, "EMPROT": emprot}
+    missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
+    for name, module in PEERS.items():
+        if name not in missing:
+            loops[name] = importlib.import_module(f"benchmarks.peers.{module}").train
+    return loops, missing
+
+
+def measure(case: str, loops: dict[str, Loop], num_steps: int = 300, num_rounds: int = 7) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    width, num_layers = CASES[case]
+    torch.manual_seed(0)
+    model, batches = TinyModel(width, num_layers), make_batches(num_steps)
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for number in range(num_rounds + 1):
+        for name, loop in loops.items():
+            step_seconds = seconds_per_step(loop, Problem(copy.deepcopy(model), batches))
+            if number:  # the first round warms up
+                seconds[name].append(step_seconds)
+    ours = median_ratio(seconds["EMPROT"], seconds["hand-written"])
+    return {
+        "name": case,
+        "width": width,
+        "num_layers": num_layers,
+        "B": B,
+        "K": K,
+        "N": N,
+        "F": F,
+        "C": C,
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_steps": num_steps,
+        "largest_relative_difference_of_a_loss": difference_of_losses(model, batches),
+        "times": {name: spread(values) for name, values in seconds.items()},
+        "ratios": {
+            f"{name} / hand-written": median_ratio(values, seconds["hand-written"])
+            for name, values in seconds.items()
+            if name != "hand-written"
+        },
+        "targets": [target(f"loop / hand-written, {case}", 0.72, ours)],
+    }
+
+
+def seconds_per_step(loop: Loop, problem: Problem) -> float:
+    """Seconds of this process from one forward to the next, over the steps after the warm-up."""
+    marks: list[float] = []
+    handle = problem.model.register_forward_pre_hook(lambda module, inputs: marks.append(time.process_time()))
+    with tempfile.TemporaryDirectory() as directory:
+        loop(problem, Path(directory))
+    handle.remove()
+    assert len(marks) == problem.num_steps, (len(marks), problem.num_steps)
+    return (marks[-1] - marks[WARM_UP]) / (len(marks) - 1 - WARM_UP)
+
+
+def difference_of_losses(model: nn.Module, batches: Sequence[Batch]) -> float:
+    """The largest difference between our loss of a step and the hand-written loop's, relative to the latter."""
+    losses = [losses_of(loop, Problem(copy.deepcopy(model), batches)) for loop in (hand_written, emprot)]
+    return max(abs(b - a) / abs(a) for a, b in zip(*losses, strict=True))
+
+
+def losses_of(loop: Loop, problem: Problem) -> list[float]:
+    """The loss of every step, from what the model gave."""
+    losses: list[float] = []
+    batches = iter(problem.batches)
+
+    def note(module: nn.Module, inputs: Any, outputs: dict[str, Tensor]) -> None:
+        terms = registry.get("loss", "MaskedCrossEntropy")()(outputs, next(batches))
+        losses.append(float(terms.sum.detach().double() / terms.weight))
+
+    handle = problem.model.register_forward_hook(note)
+    with tempfile.TemporaryDirectory() as directory:
+        loop(problem, Path(directory))
+    handle.remove()
+    return losses
+
+
+def measure_dispatch(num_events: int = 20_000, num_rounds: int = 9) -> dict[str, Any]:
+    """An event that ten hooks handle, and one that none of ten hooks does."""
+
+    class Handles(Hook):
+        def on_step_end(self, trainer: Any) -> None:
+            pass
+
+    hooks = HookList([Handles() for _ in range(10)])
+    times = {}
+    for name, event in (("10 hooks", "on_step_end"), ("nobody", "on_step_start")):
+        rounds = []
+        for _ in range(num_rounds):
+            start = time.process_time()
+            for _ in range(num_events):
+                hooks.emit(event, None)  # type: ignore[arg-type]
+            rounds.append((time.process_time() - start) / num_events)
+        times[name] = rounds
+    return {
+        "name": "dispatch of an event",
+        "times": {name: spread(rounds) for name, rounds in times.items()},
+        "ratios": {},
+        "targets": [target("dispatch to 10 hooks, us", 2.0, 1e6 * statistics.median(times["10 hooks"]))],
+    }
+
+
+def make_batches(num_batches: int) -> list[Batch]:
+    """Random IDs, nothing missing."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, C, (num_batches, B, K + F, N), generator=generator)
+    return [
+        {
+            "input_cluster_ids": some[:, :K].contiguous(),
+            "times": torch.zeros(B, K),
+            "sequence_lengths": torch.full((B,), N),
+            "history_mask": torch.ones(B, K, N, dtype=torch.bool),
+            "residue_mask": torch.ones(B, N, dtype=torch.bool),
+            "future_cluster_ids": some[:, K:].contiguous(),
+            "future_step_mask": torch.ones(B, F, dtype=torch.bool),
+        }
+        for some in ids
+    ]
