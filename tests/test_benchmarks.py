@@ -1,0 +1,75 @@
+"""The benchmarks: what they compare is alike, ratios keep a generous bound, and the report says what was measured."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import loader, loop
+from benchmarks.__main__ import SUITES
+from benchmarks.report import compare, write_plot, write_report
+
+
+def result(suite: str, median: float, measured: float = 0.5, at_least: bool = False) -> dict:
+    times = {"ours": {"median_ms": median, "p10_ms": median / 2, "p90_ms": median * 2}}
+    target = {"what": f"{suite} ratio", "bound": 1.0, "at_least": at_least, "measured": measured}
+    record = {"name": "case", "B": 4, "times": times, "ratios": {"a / b": 2.0}, "targets": [target]}
+    machine = {"device": "a processor", "torch": "2", "commit": "abc", "measured": "2026-01-01"}
+    return {"suite": suite, **machine, "records": [record]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "cpu-loop.json").write_text(json.dumps(result("loop", 2.0)))
+    (tmp_path / "cuda-loader.json").write_text(json.dumps(result("loader", 3.0, at_least=True)))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_loop_takes_less_than_the_hand_written_one_with_the_same_losses() -> None:
+    loops = {"hand-written": loop.hand_written, "EMPROT": loop.emprot}
+    record = loop.measure("1 ms step", loops, num_steps=120, num_rounds=7)
+    assert record["ratios"]["EMPROT / hand-written"] < 0.9
+    assert record["largest_relative_difference_of_a_loss"] < 1e-6
+
+
+@pytest.mark.slow
+def test_the_loader_is_far_faster_than_a_dataset_and_gives_the_same_batches() -> None:
+    record = loader.measure(num_batches=80, num_rounds=5)  # check_alike compares every batch
+    assert record["ratios"]["WindowLoader: Dataset + padding collate takes"] > 5
+
+
+def test_an_event_costs_little_and_one_that_nobody_handles_next_to_nothing() -> None:
+    times = loop.measure_dispatch(num_events=2_000, num_rounds=5)["times"]
+    assert times["10 hooks"]["median_ms"] < 5e-3
+    assert times["nobody"]["median_ms"] < times["10 hooks"]["median_ms"] / 2
+
+
+def test_a_missing_peer_is_listed(monkeypatch) -> None:
+    monkeypatch.setattr(loop, "PEERS", {"no_such_library": "ignite_loop"})
+    loops, missing = loop.installed_loops()
+    assert missing == ["no_such_library"]
+    assert loops.keys() == {"hand-written", "hand-written again", "EMPROT"}
+
+
+def test_the_report_sets_every_target_beside_what_was_measured(folder) -> None:
+    write_report(folder, folder / "RESULTS.md")
+    text = (folder / "RESULTS.md").read_text()
+    assert "| loop ratio | cpu | <= 1 | 0.5 | yes |" in text
+    assert "| loader ratio | cuda | >= 1 | 0.5 | **no** |" in text
+    assert "| ours | 2.000 | 1.000 to 4.000 |" in text
+
+
+def test_two_results_are_compared_form_by_form(folder, tmp_path) -> None:
+    (tmp_path / "after.json").write_text(json.dumps(result("loop", 3.0)))
+    assert "| case | ours | 2.000 | 3.000 | 1.50 |" in compare(folder / "cpu-loop.json", tmp_path / "after.json")
+
+
+def test_without_matplotlib_the_extra_is_named(folder, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"emprot\[bench\]"):
+        write_plot(folder, folder / "plot.png")
+
+
+def test_the_suites_are_named_once() -> None:
+    assert len(set(SUITES)) == len(SUITES)
