@@ -82,8 +82,8 @@ def _report(output: Path) -> int:
 def print_record(record: dict[str, Any]) -> None:
     print(record["name"])
     for name, times in record["times"].items():
-        spread = f"{times['p10_ms']:.3f} to {times['p90_ms']:.3f}"
-        print(f"  {name:<40}{times['median_ms']:>12.3f} ms   ({spread})")
+        spread = f"{times['p10_ms']:.4g} to {times['p90_ms']:.4g}"
+        print(f"  {name:<40}{times['median_ms']:>12.4g} ms   ({spread})")
     for name, ratio in record.get("ratios", {}).items():
         print(f"  {name:<60}{ratio:>8.2f}")
 

@@ -144,7 +144,7 @@ def installed_loops() -> tuple[dict[str, Loop], list[str]]:
     return loops, missing
 
 
-def measure(case: str, loops: dict[str, Loop], num_steps: int = 300, num_rounds: int = 7) -> dict[str, Any]:
+def measure(case: str, loops: dict[str, Loop], num_steps: int = 200, num_rounds: int = 11) -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     width, num_layers = CASES[case]

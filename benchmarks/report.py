@@ -58,7 +58,7 @@ def compare(first: Path, second: Path) -> str:
     before, after = (json.loads(path.read_text()) for path in (first, second))
     known = {(r["name"], form): times for r in before["records"] for form, times in r["times"].items()}
     rows = [
-        [record["name"], form, f"{old:.3f}", f"{times['median_ms']:.3f}", f"{times['median_ms'] / old:.2f}"]
+        [record["name"], form, f"{old:.4g}", f"{times['median_ms']:.4g}", f"{times['median_ms'] / old:.2f}"]
         for record in after["records"]
         for form, times in record["times"].items()
         if (old := known.get((record["name"], form), {}).get("median_ms"))
@@ -95,7 +95,7 @@ def _record(record: Measured) -> list[str]:
     facts = {k: v for k, v in record.items() if isinstance(v, (int, float, str)) and k != "name"}
     facts |= {k: ", ".join(map(str, v)) for k, v in record.items() if isinstance(v, list) and k != "targets" and v}
     times = [
-        [name, f"{t['median_ms']:.3f}", f"{t['p10_ms']:.3f} to {t['p90_ms']:.3f}"]
+        [name, f"{t['median_ms']:.4g}", f"{t['p10_ms']:.4g} to {t['p90_ms']:.4g}"]
         for name, t in record["times"].items()
     ]
     parts = [f"### {record['name']}", ", ".join(f"{name} {_shown(value)}" for name, value in facts.items())]

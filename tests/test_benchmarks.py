@@ -57,12 +57,12 @@ def test_the_report_sets_every_target_beside_what_was_measured(folder) -> None:
     text = (folder / "RESULTS.md").read_text()
     assert "| loop ratio | cpu | <= 1 | 0.5 | yes |" in text
     assert "| loader ratio | cuda | >= 1 | 0.5 | **no** |" in text
-    assert "| ours | 2.000 | 1.000 to 4.000 |" in text
+    assert "| ours | 2 | 1 to 4 |" in text
 
 
 def test_two_results_are_compared_form_by_form(folder, tmp_path) -> None:
     (tmp_path / "after.json").write_text(json.dumps(result("loop", 3.0)))
-    assert "| case | ours | 2.000 | 3.000 | 1.50 |" in compare(folder / "cpu-loop.json", tmp_path / "after.json")
+    assert "| case | ours | 2 | 3 | 1.50 |" in compare(folder / "cpu-loop.json", tmp_path / "after.json")
 
 
 def test_without_matplotlib_the_extra_is_named(folder, monkeypatch) -> None:

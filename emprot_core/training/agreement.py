@@ -36,10 +36,15 @@ def agree_on_step(asked: StopRequest | None, micro_batches: list[Batch], is_last
 
 def _has_target(batch: Batch) -> bool:
     """Whether a position counts. Mostly one look shows it, and one in the middle: the ends of a chain have no ID."""
-    targets = batch["future_cluster_ids"]
+    # As arrays: to look at one number takes a tenth of the time that it takes in a tensor.
+    targets, steps, residues = (
+        tensor.cpu().numpy()
+        for tensor in (batch["future_cluster_ids"], batch["future_step_mask"], batch["residue_mask"])
+    )
     middle = targets.shape[2] // 2
-    looks = targets[0, 0, middle] >= 0, batch["future_step_mask"][0, 0], batch["residue_mask"][0, middle]
-    return all(looks) or bool(target_mask(batch).any())
+    if targets[0, 0, middle] >= 0 and steps[0, 0] and residues[0, middle]:
+        return True
+    return bool(target_mask(batch).any())
 
 
 def _code(asked: StopRequest | None) -> int:

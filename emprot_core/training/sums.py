@@ -27,10 +27,10 @@ class MetricSums:
         if not terms:
             return
         parts = [part for pair in terms.values() for part in pair]
-        if all(part.ndim == 0 for part in parts):
-            values = torch.stack([part.double() for part in parts])
-        else:
+        if parts[0].is_cuda:  # which must not wait for the numbers
             values = torch.cat([part.double().reshape(-1) for part in parts])
+        else:
+            values = torch.tensor([x for part in parts for x in _numbers(part)], dtype=torch.float64)
         self._add(tuple((name, total.shape) for name, (total, _) in terms.items()), values)
 
     def add_sums(self, other: "MetricSums") -> None:
@@ -109,6 +109,10 @@ class MetricSums:
                 return self._values[start + part]
             start += 2 * math.prod(shape)
         raise KeyError(name)
+
+
+def _numbers(tensor: Tensor) -> list[float]:
+    return tensor.tolist() if tensor.ndim else [tensor.item()]
 
 
 def _split(layout: Layout, values: Tensor) -> dict[str, Tensor]:
