@@ -12,7 +12,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,13 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import median_ratio, target
 from benchmarks.loss import spread
+from benchmarks.timing import in_fresh_process
+from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, B, C, F, K, N, Problem, TinyModel, make_batches
 from emprot_core import registry
 from emprot_core.batch import Batch
 from emprot_core.hooks.base import Hook, HookList, RunInfo
 from emprot_core.training import Trainer
 
-B, K, N, F, C = 4, 4, 8, 2, 32
-LEARNING_RATE = 1e-3
-LOG_EVERY = 50  # steps
 WARM_UP = 20  # steps
 HOOKS = (
     *("ClipGradients", "MixedPrecision", "NonFinite", "Checkpoint"),
@@ -44,48 +42,8 @@ PEERS = {  # what is imported -> the file in benchmarks.peers
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What every loop trains."""
-
-    model: nn.Module
-    batches: Sequence[Batch]
-
-    @property
-    def num_steps(self) -> int:
-        return len(self.batches)
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The mean loss of a batch; `model` is that of the problem, or what a library wraps it in."""
-        outputs = model(batch["input_cluster_ids"], None, batch["sequence_lengths"], batch["history_mask"])
-        terms = registry.get("loss", "MaskedCrossEntropy")()(outputs, batch)
-        return terms.sum / terms.weight
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        return registry.get("scheduler", "cosine_with_warmup")(optimizer, self.num_steps)
-
-
-class TinyModel(nn.Module):
-    """The last frame's IDs through some layers: the contract of a model, and hardly any arithmetic."""
-
-    def __init__(self, width: int, num_layers: int):
-        super().__init__()
-        self.num_clusters, self.future_horizon = C, F
-        self.embedding = nn.Embedding(C + 1, width)
-        layers = [(nn.Linear(width, width), nn.ReLU()) for _ in range(num_layers)]
-        self.layers = nn.Sequential(*(module for pair in layers for module in pair))
-        self.heads = nn.Linear(width, F * C)
-
-    def forward(
-        self, ids: Tensor, times: Tensor | None, lengths: Tensor, mask: Tensor, state: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        context = self.layers(self.embedding(ids[:, -1]))
-        logits = self.heads(context).unflatten(-1, (F, C)).transpose(1, 2)
-        return {"cluster_logits": logits, "context": context}
-
-
 CASES = {"tiny step": (32, 4), "1 ms step": (64, 6)}
-"""Width and layers of the model: the hand-written loop takes about 0.7 and 1 ms for a step on an idle core."""
+"""Width and layers of the model, about those steps long in the hand-written loop; the times say how long here."""
 Loop = Callable[[Problem, Path], None]
 
 
@@ -126,38 +84,49 @@ def emprot(problem: Problem, directory: Path) -> None:
 
 
 def run(device: str) -> list[dict[str, Any]]:
-    """One record per case, and one of what hooks cost. Loops are timed on the CPU whatever the device."""
-    loops, missing = installed_loops()
-    records = [measure(name, loops) for name in CASES]
-    for record in records:
-        record["not_installed"] = missing
+    """One record per case, and one of what hooks cost. Loops are timed on the CPU whatever the device.
+
+    Every peer takes turns with the hand-written loop in a process of its own: what one imports must not slow another.
+    """
+    installed, missing = find_peers()
+    records = []
+    for case in CASES:
+        record = {**in_fresh_process(measure, case, ["EMPROT", "hand-written again"]), "not_installed": missing}
+        for peer in installed:
+            beside = in_fresh_process(measure, case, [peer], 100, 7)
+            record["times"][peer] = beside["times"][peer]
+            record["ratios"] |= beside["ratios"]
+        records.append(record)
     return [*records, measure_dispatch()]
 
 
-def installed_loops() -> tuple[dict[str, Loop], list[str]]:
-    """The loops that can run here, by name, and the names of the peers that are not installed."""
-    loops: dict[str, Loop] = {"hand-written": hand_written, "hand-written again": hand_written, "EMPROT": emprot}
-    missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
-    for name, module in PEERS.items():
-        if name not in missing:
-            loops[name] = importlib.import_module(f"benchmarks.peers.{module}").train
-    return loops, missing
+def find_peers() -> tuple[list[str], list[str]]:
+    """The peers that are installed, and those that are not."""
+    installed = [name for name in PEERS if importlib.util.find_spec(name) is not None]
+    return installed, [name for name in PEERS if name not in installed]
 
 
-def measure(case: str, loops: dict[str, Loop], num_steps: int = 200, num_rounds: int = 11) -> dict[str, Any]:
+def find_loop(name: str) -> Loop:
+    own: dict[str, Loop] = {"hand-written": hand_written, "hand-written again": hand_written, "EMPROT": emprot}
+    return own[name] if name in own else importlib.import_module(f"benchmarks.peers.{PEERS[name]}").train
+
+
+def measure(case: str, names: Sequence[str], num_steps: int = 200, num_rounds: int = 15) -> dict[str, Any]:
+    """Times of the hand-written loop and of the named ones, and their ratios to it."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     width, num_layers = CASES[case]
     torch.manual_seed(0)
     model, batches = TinyModel(width, num_layers), make_batches(num_steps)
+    loops = {name: find_loop(name) for name in ("hand-written", *names)}
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(num_rounds + 1):
         for name, loop in loops.items():
             step_seconds = seconds_per_step(loop, Problem(copy.deepcopy(model), batches))
             if number:  # the first round warms up
                 seconds[name].append(step_seconds)
-    ours = median_ratio(seconds["EMPROT"], seconds["hand-written"])
-    return {
+    ratios = {name: median_ratio(values, seconds["hand-written"]) for name, values in seconds.items()}
+    record = {
         "name": case,
         "width": width,
         "num_layers": num_layers,
@@ -167,16 +136,13 @@ def measure(case: str, loops: dict[str, Loop], num_steps: int = 200, num_rounds:
         "F": F,
         "C": C,
         "num_parameters": sum(p.numel() for p in model.parameters()),
-        "num_steps": num_steps,
-        "largest_relative_difference_of_a_loss": difference_of_losses(model, batches),
         "times": {name: spread(values) for name, values in seconds.items()},
-        "ratios": {
-            f"{name} / hand-written": median_ratio(values, seconds["hand-written"])
-            for name, values in seconds.items()
-            if name != "hand-written"
-        },
-        "targets": [target(f"loop / hand-written, {case}", 0.72, ours)],
+        "ratios": {f"{name} / hand-written": ratios[name] for name in names},
     }
+    if "EMPROT" in names:
+        record["largest_relative_difference_of_a_loss"] = difference_of_losses(model, batches)
+        record["targets"] = [target(f"loop / hand-written, {case}", 0.72, ratios["EMPROT"])]
+    return record
 
 
 def seconds_per_step(loop: Loop, problem: Problem) -> float:
@@ -235,21 +201,3 @@ def measure_dispatch(num_events: int = 20_000, num_rounds: int = 9) -> dict[str,
         "ratios": {},
         "targets": [target("dispatch to 10 hooks, us", 2.0, 1e6 * statistics.median(times["10 hooks"]))],
     }
-
-
-def make_batches(num_batches: int) -> list[Batch]:
-    """Random IDs, nothing missing."""
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, C, (num_batches, B, K + F, N), generator=generator)
-    return [
-        {
-            "input_cluster_ids": some[:, :K].contiguous(),
-            "times": torch.zeros(B, K),
-            "sequence_lengths": torch.full((B,), N),
-            "history_mask": torch.ones(B, K, N, dtype=torch.bool),
-            "residue_mask": torch.ones(B, N, dtype=torch.bool),
-            "future_cluster_ids": some[:, K:].contiguous(),
-            "future_step_mask": torch.ones(B, F, dtype=torch.bool),
-        }
-        for some in ids
-    ]

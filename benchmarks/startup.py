@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from benchmarks.interleave import target
-from benchmarks.loop import Problem, TinyModel, emprot, hand_written, make_batches
+from benchmarks.loop import emprot, hand_written
 from benchmarks.loss import spread
 from benchmarks.timing import in_fresh_process
+from benchmarks.tiny import Problem, TinyModel, make_batches
 
 NUM_REPEATS = 5
 CHECK = "import sys; from emprot_core.cli import main; sys.exit(main(['--gin_file=base.gin', '--check']))"

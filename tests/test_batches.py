@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,23 @@ def test_a_batch_equals_the_one_gathered_element_by_element(store):
     assert np.array_equal(batch["future_step_mask"], step_mask)
     assert np.array_equal(batch["history_mask"], inputs >= 0)
     validate_batch(batch, CLUSTERS, horizon=2)
+
+
+def test_a_gather_is_pickled_without_the_frames_it_has_read(store):
+    gather = make_gather(store, [(0, 0, 12), (1, 0, 9)])
+    fresh = len(pickle.dumps(gather))
+    batch = gather(np.array([0, 9]))
+    assert len(pickle.dumps(gather)) == fresh
+    again = pickle.loads(pickle.dumps(gather))(np.array([0, 9]))
+    assert all(torch.equal(batch[key], again[key]) for key in batch)
+
+
+def test_a_batch_keeps_its_numbers_when_others_are_read(store):
+    gather = make_gather(store, [(0, 0, 12)])
+    first = gather(np.array([0, 1]))
+    copy = {key: value.clone() for key, value in first.items()}
+    gather(np.array([2, 3]))
+    assert all(torch.equal(first[key], copy[key]) for key in first)
 
 
 def test_mixed_proteins_are_padded_and_masked(store):

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from benchmarks.loop import LEARNING_RATE, LOG_EVERY, Problem
+from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, Problem
 
 
 def train(problem: Problem, directory: Path) -> None:

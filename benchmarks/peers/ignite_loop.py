@@ -6,7 +6,7 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers.tensorboard_logger import OptimizerParamsHandler, OutputHandler, TensorboardLogger
 
-from benchmarks.loop import LEARNING_RATE, LOG_EVERY, Problem
+from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, Problem
 from emprot_core.batch import Batch
 
 

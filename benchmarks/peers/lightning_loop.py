@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from benchmarks.loop import LEARNING_RATE, LOG_EVERY, Problem
+from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, Problem
 from emprot_core.batch import Batch
 
 

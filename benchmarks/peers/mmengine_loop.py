@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from benchmarks.loop import LEARNING_RATE, LOG_EVERY, Problem
+from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, Problem
 
 
 class Wrapped(BaseModel):

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.loop import LEARNING_RATE, LOG_EVERY, Problem
+from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, Problem
 
 
 class ProblemTrainer(Trainer):

@@ -1,6 +1,6 @@
 """Gathers windows of a store into one padded batch."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ class Gather:
         steps = np.nan_to_num(store.index["time_step_ns"], nan=0.0)
         self._time_steps_ns = steps.astype(np.float32)
         self._opened: dict[int, np.ndarray] = {}  # views of the memory map: to make one costs as much as to read a row
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": {}}  # pickled, a view would carry its frames along
 
     def __call__(self, window_ids: np.ndarray) -> Batch:
         """The batch of these windows. An ID is MISSING_ID in padding and at targets outside the window's span.
