@@ -1,5 +1,6 @@
 """Gathers windows of a store into one padded batch."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,10 +42,13 @@ class Gather:
         self._groups = np.unique(store.index["group"], return_inverse=True)[1].astype(np.int64)
         steps = np.nan_to_num(store.index["time_step_ns"], nan=0.0)
         self._time_steps_ns = steps.astype(np.float32)
-        self._opened: dict[int, np.ndarray] = {}  # views of the memory map: to make one costs as much as to read a row
+        self._open = cache(store.ids)  # a view of the memory map: to make one takes as long as to read a window
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": {}}  # pickled, a view would carry its frames along
+        return {"store": self.store, "windows": self.windows}  # pickled, a view would carry its frames along
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def __call__(self, window_ids: np.ndarray) -> Batch:
         """The batch of these windows. An ID is MISSING_ID in padding and at targets outside the window's span.
@@ -103,12 +107,6 @@ class Gather:
         if lowest < MISSING_ID or highest >= self.store.vocabulary.num_clusters:
             for trajectory in np.unique(located.trajectory).tolist():
                 self.store.check_ids(trajectory)
-        return ids
-
-    def _open(self, trajectory: int) -> np.ndarray:
-        ids = self._opened.get(trajectory)
-        if ids is None:
-            ids = self._opened[trajectory] = self.store.ids(trajectory)
         return ids
 
 
