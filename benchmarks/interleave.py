@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.loss import time_once
+from benchmarks.timing import time_once
 
 
 def interleaved(

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from benchmarks.interleave import interleaved, median_ratio, target
-from benchmarks.loss import spread
+from benchmarks.timing import spread
 from emprot_core.batch import MISSING_ID, Batch
 from emprot_core.contracts import Vocabulary
 from emprot_core.data.batches import Gather

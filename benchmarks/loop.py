@@ -20,8 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.interleave import median_ratio, target
-from benchmarks.loss import spread
-from benchmarks.timing import in_fresh_process
+from benchmarks.timing import in_fresh_process, spread
 from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, B, C, F, K, N, Problem, TinyModel, make_batches
 from emprot_core import registry
 from emprot_core.batch import Batch

@@ -15,8 +15,7 @@ import torch
 
 from benchmarks.interleave import target
 from benchmarks.loop import emprot, hand_written
-from benchmarks.loss import spread
-from benchmarks.timing import in_fresh_process
+from benchmarks.timing import in_fresh_process, spread
 from benchmarks.tiny import Problem, TinyModel, make_batches
 
 NUM_REPEATS = 5

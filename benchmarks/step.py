@@ -13,8 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.interleave import interleaved, target
-from benchmarks.loss import spread
-from benchmarks.timing import in_fresh_process, peak_memory_mb
+from benchmarks.timing import in_fresh_process, peak_memory_mb, spread
 from emprot_core import registry
 from emprot_core.batch import Batch, move_batch
 from emprot_core.training.forward_loss import ForwardLoss

@@ -1,6 +1,6 @@
 """Gathers windows of a store into one padded batch."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ from emprot_core.batch import MISSING_ID, Batch
 from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
 from emprot_core.data.windows import Windows
+
+_OPEN_VIEWS = 4096  # trajectories kept open: to make a view of the memory map takes as long as to read a window
 
 
 class Located(NamedTuple):
@@ -42,7 +44,7 @@ class Gather:
         self._groups = np.unique(store.index["group"], return_inverse=True)[1].astype(np.int64)
         steps = np.nan_to_num(store.index["time_step_ns"], nan=0.0)
         self._time_steps_ns = steps.astype(np.float32)
-        self._open = cache(store.ids)  # a view of the memory map: to make one takes as long as to read a window
+        self._open = lru_cache(_OPEN_VIEWS)(store.ids)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"store": self.store, "windows": self.windows}  # pickled, a view would carry its frames along
@@ -76,33 +78,42 @@ class Gather:
     def read(self, located: Located) -> Batch:
         """The batch of windows that were located: `__call__` says which."""
         history = self.windows.history
-        ids = self._read_ids(located)
+        ends_early = True in located.is_cut.tolist()
+        widths = set(located.residues.tolist())
+        ids = self._read_ids(located, max(widths), is_even=len(widths) == 1 and not ends_early)
         inputs = ids[:, :history].astype(np.int64)
         targets = ids[:, history:].astype(np.int64)
-        if True in located.is_cut.tolist():
+        if ends_early:
             targets[~located.step_mask] = MISSING_ID
         return {
             "input_cluster_ids": torch.from_numpy(inputs),
             "times": torch.from_numpy(located.times),
             "sequence_lengths": torch.from_numpy(located.residues),
-            "history_mask": torch.from_numpy(ids[:, :history] >= 0),
-            "residue_mask": torch.from_numpy(self._residues[: ids.shape[2]] < located.residues[:, None]),
+            "history_mask": torch.from_numpy(inputs >= 0),
+            "residue_mask": torch.from_numpy(self._residue_mask(located.residues, len(widths) == 1)),
             "future_cluster_ids": torch.from_numpy(targets),
             "future_step_mask": torch.from_numpy(located.step_mask),
             "window_ids": torch.from_numpy(located.window_ids),
             "group_ids": torch.from_numpy(located.groups),
         }
 
-    def _read_ids(self, located: Located) -> np.ndarray:
-        """(B, K+F, N) in the store's dtype: fewer bytes than the batch has, so copied and checked in less time."""
+    def _residue_mask(self, residues: np.ndarray, all_alike: bool) -> np.ndarray:
+        if all_alike:  # mostly, and not to compare them saves a twentieth of a batch's time
+            return np.ones((len(residues), int(residues[0])), bool)
+        return self._residues[: residues.max()] < residues[:, None]
+
+    def _read_ids(self, located: Located, width: int, is_even: bool) -> np.ndarray:
+        """(B, K+F, width) in the store's dtype: fewer bytes than the batch has, so copied and checked in less time.
+
+        Even: all windows have all frames and `width` residues.
+        """
         length = self.windows.history + self.windows.horizon
         places = zip(located.trajectory.tolist(), located.first_frame.tolist(), strict=True)
         frames = [self._open(trajectory)[first : first + length] for trajectory, first in places]
-        widths = set(located.residues.tolist())
-        if len(widths) == 1 and sum(map(len, frames)) == length * len(frames):
-            ids = np.concatenate(frames).reshape(len(frames), length, -1)
+        if is_even:
+            ids = np.concatenate(frames).reshape(len(frames), length, width)
         else:
-            ids = _pad(frames, length, max(widths))
+            ids = _pad(frames, length, width)
         lowest, highest = np.minimum.reduce(ids, None), np.maximum.reduce(ids, None)
         if lowest < MISSING_ID or highest >= self.store.vocabulary.num_clusters:
             for trajectory in np.unique(located.trajectory).tolist():
