@@ -1,13 +1,14 @@
 """Attention kernels beside the einsum form: forward and backward from the layer's strided q, k, v to (B, queries, D).
 
-8 heads of 64, about 85 % of the keys valid. The kernels take turns within one process; on a CPU in one thread and by
-the process's own time. `python -m benchmarks.attention` also writes the table that `attention.auto` reads.
+8 heads of 64, and 4 of 16 as small models have; about 85 % of the keys valid. The kernels take turns within one
+process; on a CPU in one thread and by the process's own time. `python -m benchmarks.attention` also writes the table
+that `attention.auto` reads.
 """
 
 import argparse
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from emprot_core.attention import auto, dispatch, table
 from emprot_core.attention.products import product
 from emprot_core.contracts import Attention
 
-H, HEAD_SIZE = 8, 64
 VALID = 0.85
 MIN_GAIN = 1.1
 """A kernel replaces einsum in the table where it is faster by this much, which is more than the noise."""
@@ -37,10 +37,13 @@ class Case:
     num_repeats: int
     dtype: str = "float32"
     bias: bool = False
+    heads: int = 8
+    head_size: int = 64
 
     @property
     def name(self) -> str:
-        return f"{self.pattern} {self.dtype}" + (" bias" if self.bias else "")
+        small = f" {self.heads} heads of {self.head_size}" if self.head_size != 64 else ""
+        return f"{self.pattern} {self.dtype}" + small + (" bias" if self.bias else "")
 
 
 SHAPES = [
@@ -56,12 +59,14 @@ BIASED = [SHAPES[0], SHAPES[2], SHAPES[4]]
 DTYPES = ("float32", "bfloat16")
 CASES = [Case(*shape, dtype=dtype) for dtype in DTYPES for shape in SHAPES + LAST_FRAME]
 CASES += [Case(*shape, dtype=dtype, bias=True) for dtype in DTYPES for shape in BIASED]
+CASES += [Case(*shape, heads=4, head_size=16) for shape in [*SHAPES[:3], SHAPES[4], *LAST_FRAME]]
+CASES += [Case(*shape, heads=4, head_size=16, bias=True) for shape in BIASED]
 TARGET_CASES = [Case(*shape) for shape in SHAPES]
 
 
 @dataclass
 class Problem:
-    """q, k and v (sequences, H, tokens, HEAD_SIZE) as AttentionLayer makes them; k and v share their memory."""
+    """q, k and v (sequences, heads, tokens, head size) as AttentionLayer makes them; k and v share their memory."""
 
     inputs: list[Tensor]
     mask: Tensor
@@ -93,7 +98,7 @@ def run(device: str) -> list[dict[str, Any]]:
 
 def takes_einsum(case: Case, device: str) -> bool:
     dtype = getattr(torch, case.dtype)
-    return dispatch.choice(device, dtype, case.queries, case.keys, by_query=case.bias) == "einsum"
+    return dispatch.choice(device, dtype, (case.queries, case.keys, case.head_size), by_query=case.bias) == "einsum"
 
 
 def target(what: str, bound: float, measured: float) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def measure_times(case: Case, device: torch.device, rate: float) -> dict[str, An
             elapsed = time_once(partial(forward_backward, kernel, problem), device)
             if repeat:  # the first round warms up
                 seconds[name].append(elapsed)
-    flops = 12 * case.num_sequences * H * HEAD_SIZE * case.queries * case.keys
+    flops = 12 * case.num_sequences * case.heads * case.head_size * case.queries * case.keys
     gains = {
         f"{name}: einsum takes": statistics.median(a / b for a, b in zip(seconds["einsum"], ours, strict=True))
         for name, ours in seconds.items()
@@ -150,7 +155,7 @@ def measure_peak(case: Case, device_name: str, kernel_name: str) -> float:
     """MB by which one call raises the peak of a process that holds the inputs."""
     device = prepare(device_name)
     kernel = auto if kernel_name == "auto" else dispatch.KERNELS[kernel_name]
-    warm_up = Case("", 1, max(1, case.queries // 20), max(1, case.keys // 20), 1, case.dtype)
+    warm_up = replace(case, num_sequences=1, queries=max(1, case.queries // 20), keys=max(1, case.keys // 20))
     forward_backward(kernel, make_problem(warm_up, device))  # loads the code, which is no cost of a kernel
     return peak_memory_mb(partial(forward_backward, kernel, make_problem(case, device)), device)
 
@@ -164,18 +169,19 @@ def forward_backward(kernel: Attention, problem: Problem) -> None:
 
 def make_problem(case: Case, device: torch.device) -> Problem:
     torch.manual_seed(0)
-    dtype = getattr(torch, case.dtype)
+    dtype, width = getattr(torch, case.dtype), case.heads * case.head_size
 
     def normal(tokens: int, width: int) -> Tensor:
         # In place: a temporary would raise the peak of the process beforehand.
         return torch.empty(case.num_sequences, tokens, width, dtype=dtype, device=device).normal_()
 
-    q = normal(case.queries, H * HEAD_SIZE)
-    k, v = normal(case.keys, 2 * H * HEAD_SIZE).chunk(2, dim=-1)
-    inputs = [x.unflatten(-1, (H, HEAD_SIZE)).transpose(1, 2).requires_grad_() for x in (q, k, v)]
+    q = normal(case.queries, width)
+    k, v = normal(case.keys, 2 * width).chunk(2, dim=-1)
+    inputs = [x.unflatten(-1, (case.heads, case.head_size)).transpose(1, 2).requires_grad_() for x in (q, k, v)]
     mask = torch.rand(case.num_sequences, 1, 1, case.keys, device=device) < VALID
-    bias = torch.randn(1, H, case.queries, case.keys, device=device).to(dtype).requires_grad_() if case.bias else None
-    return Problem(inputs, mask, bias, normal(case.queries, H * HEAD_SIZE))
+    bias_shape = (1, case.heads, case.queries, case.keys)
+    bias = torch.randn(bias_shape, device=device).to(dtype).requires_grad_() if case.bias else None
+    return Problem(inputs, mask, bias, normal(case.queries, width))
 
 
 def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
@@ -204,14 +210,14 @@ def write_table(records: list[dict[str, Any]], device: str) -> None:
     rows = {key: value for key, value in table.FASTEST.items() if key[0] != device}
     for record in records:
         choices = [fastest(record, lambda n: n != "auto"), fastest(record, lambda n: n in dispatch.TRACEABLE)]
-        row = (record["queries"], record["keys"], *choices)
+        row = (record["queries"], record["keys"], record["head_size"], *choices)
         rows.setdefault((device, record["dtype"], record["bias"]), []).append(row)
     path = Path(table.__file__)
     head = path.read_text().split("FASTEST", 1)[0]
     lines = []
     for key, values in rows.items():
         lines += [f"    {as_text(key)}: [", *(f"        {as_text(value)}," for value in values), "    ],"]
-    annotation = "dict[tuple[str, str, bool], list[tuple[int, int, str, str]]]"
+    annotation = "dict[tuple[str, str, bool], list[tuple[int, int, int, str, str]]]"
     path.write_text(head + f"FASTEST: {annotation} = {{\n" + "\n".join(lines) + "\n}\n")
     print(f"written to {path}")
 

@@ -12,6 +12,7 @@ from emprot_core.batch import Batch
 B, K, N, F, C = 4, 4, 8, 2, 32
 LEARNING_RATE = 1e-3
 LOG_EVERY = 50  # steps
+_LOSS = registry.get("loss", "MaskedCrossEntropy")()
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Problem:
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The mean loss of a batch; `model` is that of the problem, or what a library wraps it in."""
         outputs = model(batch["input_cluster_ids"], None, batch["sequence_lengths"], batch["history_mask"])
-        terms = registry.get("loss", "MaskedCrossEntropy")()(outputs, batch)
+        terms = _LOSS(outputs, batch)
         return terms.sum / terms.weight
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:

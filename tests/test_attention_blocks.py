@@ -125,18 +125,19 @@ def test_product_multiplies_matrices_of_any_layout(dtype: torch.dtype) -> None:
 
 
 def test_auto_takes_the_nearest_measured_shape_and_sdpa_where_nothing_was_measured(monkeypatch) -> None:
-    rows = [(10, 10, "grouped", "einsum"), (3000, 3000, "packed", "sdpa")]
+    rows = [(10, 10, 64, "grouped", "einsum"), (10, 10, 8, "sdpa", "sdpa"), (3000, 3000, 64, "packed", "sdpa")]
     monkeypatch.setattr(dispatch, "FASTEST", {("cpu", "float32", False): rows})
-    assert dispatch.choice("cpu", torch.float32, 12, 8, by_query=False) == "grouped"
-    assert dispatch.choice("cpu", torch.float32, 12, 8, by_query=False, compiling=True) == "einsum"
-    assert dispatch.choice("cpu", torch.float32, 500, 3000, by_query=False) == "packed"
-    assert dispatch.choice("cpu", torch.float32, 12, 8, by_query=True) == "sdpa"
-    assert dispatch.choice("cuda", torch.float32, 12, 8, by_query=False) == "sdpa"
+    assert dispatch.choice("cpu", torch.float32, (12, 8, 64), by_query=False) == "grouped"
+    assert dispatch.choice("cpu", torch.float32, (12, 8, 64), by_query=False, compiling=True) == "einsum"
+    assert dispatch.choice("cpu", torch.float32, (12, 8, 16), by_query=False) == "sdpa"
+    assert dispatch.choice("cpu", torch.float32, (500, 3000, 64), by_query=False) == "packed"
+    assert dispatch.choice("cpu", torch.float32, (12, 8, 64), by_query=True) == "sdpa"
+    assert dispatch.choice("cuda", torch.float32, (12, 8, 64), by_query=False) == "sdpa"
 
 
 def test_every_kernel_of_the_table_exists() -> None:
     for rows in dispatch.FASTEST.values():
-        for _, _, fastest, traceable in rows:
+        for *_, fastest, traceable in rows:
             assert fastest in dispatch.KERNELS
             assert traceable in dispatch.TRACEABLE
 

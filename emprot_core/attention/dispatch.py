@@ -21,25 +21,26 @@ TRACEABLE = ("einsum", "sdpa")
 def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """The arguments of `einsum`, by the kernel that was the fastest at the nearest measured shape.
 
-    Depends on the device, the dtype, the numbers of queries and keys, and on whether mask and bias are the same for all
-    queries. What nobody measured, CUDA first of all, goes to `sdpa`.
+    Depends on the device, the dtype, the numbers of queries and keys, the size of a head, and on whether mask and bias
+    are the same for all queries. What nobody measured, CUDA first of all, goes to `sdpa`.
     """
-    name = choice(q.device.type, q.dtype, q.shape[2], k.shape[2], _by_query(mask, bias), torch.compiler.is_compiling())
+    sizes = (q.shape[2], k.shape[2], q.shape[3])
+    name = choice(q.device.type, q.dtype, sizes, _by_query(mask, bias), torch.compiler.is_compiling())
     return KERNELS[name](q, k, v, mask=mask, bias=bias)
 
 
 def choice(
-    device: str, dtype: torch.dtype, num_queries: int, num_keys: int, by_query: bool, compiling: bool = False
+    device: str, dtype: torch.dtype, sizes: tuple[int, int, int], by_query: bool, compiling: bool = False
 ) -> str:
-    """The name of the kernel that `auto` takes."""
+    """The name of the kernel that `auto` takes; sizes are queries, keys and the size of a head."""
     rows = FASTEST.get((device, str(dtype).removeprefix("torch."), by_query))
     if rows is None:
         return "sdpa"
 
-    def distance(row: tuple[int, int, str, str]) -> float:
-        return abs(math.log(row[0] / max(1, num_queries))) + abs(math.log(row[1] / max(1, num_keys)))
+    def distance(row: tuple[int, int, int, str, str]) -> float:
+        return sum(abs(math.log(measured / max(1, size))) for measured, size in zip(row[:3], sizes, strict=True))
 
-    _, _, fastest, traceable = min(rows, key=distance)
+    *_, fastest, traceable = min(rows, key=distance)
     return traceable if compiling else fastest
 
 

@@ -110,10 +110,7 @@ class Gather:
         length = self.windows.history + self.windows.horizon
         places = zip(located.trajectory.tolist(), located.first_frame.tolist(), strict=True)
         frames = [self._open(trajectory)[first : first + length] for trajectory, first in places]
-        if is_even:
-            ids = np.concatenate(frames).reshape(len(frames), length, width)
-        else:
-            ids = _pad(frames, length, width)
+        ids = np.concatenate(frames).reshape(len(frames), length, width) if is_even else _pad(frames, length, width)
         lowest, highest = np.minimum.reduce(ids, None), np.maximum.reduce(ids, None)
         if lowest < MISSING_ID or highest >= self.store.vocabulary.num_clusters:
             for trajectory in np.unique(located.trajectory).tolist():
