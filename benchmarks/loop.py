@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks import hook_cost
 from benchmarks.interleave import median_ratio, target
 from benchmarks.timing import in_fresh_process, spread
 from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, B, C, F, K, N, Problem, TinyModel, make_batches
@@ -83,7 +84,7 @@ def emprot(problem: Problem, directory: Path) -> None:
 
 
 def run(device: str) -> list[dict[str, Any]]:
-    """One record per case, and one of what hooks cost. Loops are timed on the CPU whatever the device.
+    """One record per case, and two of what hooks cost. Loops are timed on the CPU whatever the device.
 
     Every peer takes turns with the hand-written loop in a process of its own: what one imports must not slow another.
     """
@@ -96,7 +97,7 @@ def run(device: str) -> list[dict[str, Any]]:
             record["times"][peer] = beside["times"][peer]
             record["ratios"] |= beside["ratios"]
         records.append(record)
-    return [*records, measure_dispatch()]
+    return [*records, measure_dispatch(), in_fresh_process(hook_cost.measure)]
 
 
 def find_peers() -> tuple[list[str], list[str]]:
