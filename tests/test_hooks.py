@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -393,3 +394,24 @@ def test_progress_writes_plain_lines_where_there_is_no_terminal(make_batch, make
 def test_impossible_options_are_refused(name: str, options, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hook(name, **options)
+
+
+def test_a_step_whose_flag_a_checkpoint_read_is_reported_at_the_next_log_step() -> None:
+    """On CUDA flags wait for a log step; a checkpoint before it reads them too."""
+    guard = hook("NonFinite")
+    view = SimpleNamespace(
+        step=0, is_log_step=False, run=RunInfo(device=torch.device("cuda")), optimizer=None, parameters=[],
+        micro_batches=[], scaler=torch.amp.GradScaler(enabled=False), gradient_norm=lambda: torch.tensor(1.0),
+    )  # fmt: skip
+    for step, loss in ((1, math.nan), (2, 1.0)):
+        view.step_loss = torch.tensor(loss)
+        guard.on_backward_end(view)
+        view.step, view.is_log_step = step, step == 2
+        if step == 1:
+            guard.on_step_end(view)
+            saved = copy.deepcopy(guard.state_dict())
+    again = hook("NonFinite")
+    again.load_state_dict(saved)
+    for each in (guard, again):
+        with pytest.raises(NonFiniteError, match="optimizer step 1 is not finite"):
+            each.on_step_end(view)

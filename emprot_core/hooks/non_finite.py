@@ -40,7 +40,7 @@ class NonFinite(Hook):
     the loss itself is not finite or the scale falls below 1.
     """
 
-    state_names = ("withheld",)
+    state_names = ("withheld", "num_reported")
 
     def __init__(self, max_skips: int = 0):
         """
@@ -54,6 +54,7 @@ class NonFinite(Hook):
             raise ValueError(f"max_skips is {max_skips}, expected 0 (stop at the first) or more")
         self.max_skips = max_skips
         self.withheld: list[dict[str, Any]] = []  # {"step", "window_ids"}
+        self.num_reported = 0  # of them: a checkpoint reads the flags too, between two log steps
         self._recent: list[_Step] = []
 
     def on_backward_end(self, trainer: TrainerView) -> None:
@@ -70,19 +71,17 @@ class NonFinite(Hook):
         if trainer.scaler.is_enabled() and trainer.scaler.get_scale() < 1:
             last = self._recent[-1]
             self._recent[-1] = last._replace(suspect=torch.full_like(last.suspect, math.nan))
-        if self._read_flags():
-            self._report(trainer)
+        self._report(trainer)
 
     def on_fit_end(self, trainer: TrainerView) -> None:
-        if self._read_flags():
-            self._report(trainer)
+        self._report(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         self._read_flags()
         return super().state_dict()
 
-    def _read_flags(self) -> bool:
-        """Move the steps that were withheld from the recent ones to `withheld`; whether there were any."""
+    def _read_flags(self) -> None:
+        """Move the steps that were withheld from the recent ones to `withheld`."""
         recent, self._recent = self._recent, []
         suspects = [step.suspect for step in recent]
         if len(suspects) > 1:  # all of them in one copy from the device
@@ -91,9 +90,12 @@ class NonFinite(Hook):
         for step in bad:  # the same ones on all ranks
             own = [int(i) for ids in step.window_ids for i in ids]
             self.withheld.append({"step": step.number, "window_ids": sorted(chain(*gather(own)))})
-        return bool(bad)
 
     def _report(self, trainer: TrainerView) -> None:
+        self._read_flags()
+        if len(self.withheld) == self.num_reported:
+            return
+        self.num_reported = len(self.withheld)
         where = ""
         if trainer.run.directory is not None:
             path = trainer.run.directory / "non_finite.json"
