@@ -240,6 +240,14 @@ def test_a_loader_without_a_length_trains_with_max_steps(make_batch, make_traine
     assert trainer.step == 3
 
 
+@pytest.mark.parametrize("num_batches", [0, 3])
+def test_a_loader_that_gives_nothing_in_an_epoch_ends_training(make_batch, make_trainer, num_batches: int) -> None:
+    trainer = make_trainer(max_epochs=5, max_steps=10)
+    with pytest.raises(ValueError, match=f"no batch in epoch {1 + (num_batches > 0)}"):
+        trainer.fit(make_batch(i) for i in range(num_batches))
+    assert trainer.step == num_batches
+
+
 def test_an_empty_validation_loader_is_refused(make_batch, make_trainer) -> None:
     with pytest.raises(ValueError, match="gave no batch"):
         make_trainer().fit([make_batch()], [])

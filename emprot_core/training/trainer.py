@@ -140,6 +140,7 @@ class Trainer(TrainingState):
 
     def _run_epoch(self, loader: StepLoader, val_loader: Iterable[Batch] | None, last_step: int | None) -> None:
         self.forward_loss.train()
+        epoch = self.epoch
         if self.epoch_position == 0:
             self.epoch_sums = MetricSums()
             self.emit("on_epoch_start")
@@ -157,6 +158,11 @@ class Trainer(TrainingState):
             self._settle(val_loader, is_last)
         if self.epoch_position and not (self.settle_stop() and self.is_leaving):
             self._settle(val_loader, epoch_ends=True)
+        elif self.epoch == epoch and not self.epoch_position:
+            raise ValueError(
+                f"the train loader gave no batch in epoch {epoch + 1}; give an iterable that can be read anew in every "
+                "epoch (a list, a DataLoader), or lower max_epochs or max_steps to what it holds"
+            )
 
     def _has_steps_left(self) -> bool:
         return self.epoch < self.max_epochs and self.step < self.total_steps
