@@ -138,6 +138,15 @@ def test_weights_can_start_from_a_checkpoint_of_another_run() -> None:
     assert torch.equal(weights("runs/next"), weights("runs/debug", "best.pt"))
 
 
+def test_without_a_validation_the_averaged_weights_are_scored(capsys) -> None:
+    spans = bind("ByTime.train=0.8", "ByTime.validation=0.0", "Train.baselines=[]", "Trainer.max_steps=6")
+    assert main([DEBUG, *spans, *bind("Trainer.extra_hooks=[@hooks.EMA()]")]) == 0
+    Path("again.gin").write_text("run.job = @jobs.Evaluate()\nEvaluate.run_directory = 'runs/debug'\n")
+    assert main(["--gin_file=again.gin"]) == 0
+    again = json.loads(Path("runs/debug/evaluation.json").read_text())
+    assert again["model"] == result()["test"]["model"]
+
+
 def test_load_run_gives_the_best_model_vocabulary_and_config() -> None:
     assert main([DEBUG]) == 0
     run = emprot_core.load_run("runs/debug")

@@ -1,5 +1,6 @@
 """The main job: train, then score the best weights once on the test split, beside the baselines."""
 
+import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -132,7 +133,7 @@ class Train:
         return 0
 
     def _use_best_weights(self, checkpoints: CheckpointStore) -> int:
-        """Put in the weights of the best validation; keep the last where no valid checkpoint has them.
+        """Put in the weights of the best validation, or the last ones where no valid checkpoint has them.
 
         Returns:
             The step of the weights.
@@ -144,6 +145,9 @@ class Train:
             return state["step"]
         if best_step is not None:
             _log.warning("no valid checkpoint holds the best weights (step %d); the last ones are scored", best_step)
+        with self.trainer.evaluation_weights():
+            last = copy.deepcopy(self.trainer.model.state_dict())
+        self.trainer.model.load_state_dict(last)
         return self.trainer.step
 
     def _record_failure(self, directory: RunDirectory, error: Exception) -> None:
