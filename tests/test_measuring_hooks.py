@@ -46,6 +46,10 @@ def test_throughput_splits_the_step_whatever_the_order_of_the_hooks(make_batch, 
     trainer.validate([make_batch(9)])
 
 
+def test_throughput_lets_a_model_be_validated_before_training(make_batch, make_trainer) -> None:
+    make_trainer(hook("Throughput")).validate([make_batch()])
+
+
 def test_flops_of_a_step_are_those_of_its_matrix_products(make_batch, make_trainer) -> None:
     throughput = hook("Throughput")
     trainer = make_trainer(throughput, dropout=0.0)

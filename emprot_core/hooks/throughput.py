@@ -83,8 +83,8 @@ class Throughput(Hook):
         return logs if self._matmul_rate is None else {**logs, "time/mfu": rate / self._matmul_rate}
 
     def _mark(self, phase: str) -> None:
-        if self._marks[-1][0] == "validation" and phase != "data":
-            return  # the forward passes of a validation
+        if not self._marks or (self._marks[-1][0] == "validation" and phase != "data"):
+            return  # a validation without training; the forward passes of a validation
         self._marks.append([phase, self._now()])
 
     def _now(self) -> Any:
