@@ -125,6 +125,15 @@ def test_without_validation_train_returns_the_loss_of_the_last_epoch(make_batch)
     assert math.isfinite(EMPROTTrainer(CONFIG).train([make_batch()]))
 
 
+def test_a_training_that_ended_without_a_validation_has_no_best_loss(make_batch, tmp_path) -> None:
+    batches = [make_batch()]
+    config = {**CONFIG, "checkpoint_dir": str(tmp_path)}
+    EMPROTTrainer(config).train(batches)
+    again = EMPROTTrainer(config)
+    again.load_checkpoint(tmp_path / "final.pt")
+    assert math.isnan(again.train(batches, batches))
+
+
 def test_two_trainers_of_one_seed_agree_to_the_bit(make_batch) -> None:
     losses = [EMPROTTrainer({**CONFIG, "seed": 7}).train([make_batch()], [make_batch(1)]) for _ in range(2)]
     assert losses[0] == losses[1]

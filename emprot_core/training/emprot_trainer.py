@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -113,7 +114,8 @@ class EMPROTTrainer:
         """Train to the end; a test_loader is scored once, with the best weights, into `test_metrics`.
 
         Returns:
-            The best val/total_loss in nats; without val_loader the total_loss of the last epoch.
+            The best val/total_loss in nats, NaN if no validation gave a number; without val_loader the total_loss of
+            the last epoch.
 
         Raises:
             ValueError: train_loader is None.
@@ -125,7 +127,7 @@ class EMPROTTrainer:
             self.test_metrics = self._score_test(test_loader)
         if val_loader is None:
             return self._trainer.epoch_sums.means()["total_loss"]
-        return self._trainer.best["val/total_loss"]
+        return self._trainer.best.get("val/total_loss", math.nan)
 
     def load_checkpoint(self, path: str | Path) -> bool:
         """Go on from a checkpoint. False if there is no such file.
