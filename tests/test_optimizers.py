@@ -129,6 +129,20 @@ def test_flattening_keeps_the_values_and_groups_and_makes_views() -> None:
         assert parameter.data_ptr() % 64 == owner.data_ptr() % 64
 
 
+@pytest.mark.parametrize("part", ["gradient is gone", "gradient is another", "parameter is another"])
+def test_a_flattened_adamw_refuses_what_is_no_view_any_more(part: str) -> None:
+    model = small_model()
+    steps = flat_adamw(model)
+    flat_step(model, steps, [0, 1])
+    bias = model[1].bias
+    if part == "parameter is another":
+        model.double().float()
+    else:
+        bias.grad = None if part == "gradient is gone" else torch.zeros_like(bias)
+    with pytest.raises(RuntimeError, match="was replaced after training began"):
+        flat_step(model, steps, [0, 1])
+
+
 @pytest.mark.parametrize("withheld_at", [0, 2])
 def test_a_flattened_adamw_with_found_inf_changes_nothing(withheld_at: int) -> None:
     weights = []

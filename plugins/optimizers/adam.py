@@ -8,7 +8,7 @@ from torch import Tensor
 
 from emprot_core.registry import register
 
-from .flat import flatten
+from .flat import Views, flatten
 from .guarded import GuardedOptimizer
 from .parameter_groups import NamedParameters, decay_groups
 
@@ -24,6 +24,7 @@ class FlatAdamW(torch.optim.AdamW):
 
     def flatten(self) -> None:
         """Before the first step: put flat tensors, of which the parameters become views, in their place."""
+        given = [parameter for group in self.param_groups for parameter in group["params"]]
         for group in self.param_groups:
             group["params"] = flatten(group["params"])
             for parameter in group["params"]:
@@ -32,12 +33,14 @@ class FlatAdamW(torch.optim.AdamW):
                     "exp_avg": torch.zeros_like(parameter),
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }
+        self.views = Views(given)
         self.is_flat = True
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         if not self.is_flat or closure is not None:
             return super().step(closure)
+        self.views.check()
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

@@ -17,6 +17,34 @@ def flatten(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
     return [_join([p for p in parameters if (p.dtype, p.device) == kind]) for kind in kinds]
 
 
+class Views:
+    """Where the parameters and gradients lie that are views of flat ones, to see that they still are.
+
+    Moving or casting the model, or a hook that puts another tensor in place of a gradient, parts them: the update would
+    go to memory that nobody reads.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter]):
+        self._places = [(parameter, _place(parameter)) for parameter in parameters]
+
+    def check(self) -> None:
+        """
+        Raises:
+            RuntimeError: a parameter or its gradient lies elsewhere now.
+        """
+        for parameter, place in self._places:
+            if _place(parameter) != place:
+                raise RuntimeError(
+                    f"a parameter of shape {tuple(parameter.shape)}, or its gradient, was replaced after training "
+                    "began: the optimizer steps flat tensors that parameters and gradients are views of; change them "
+                    "in place (trainer.gradients), and move or cast the model before training"
+                )
+
+
+def _place(parameter: nn.Parameter) -> list[int]:
+    return [parameter.data_ptr(), 0 if parameter.grad is None else parameter.grad.data_ptr()]
+
+
 def _join(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
     sizes = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in parameters]
     flat = nn.Parameter(torch.zeros(sum(sizes), dtype=parameters[0].dtype, device=parameters[0].device))
