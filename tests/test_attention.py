@@ -47,6 +47,18 @@ def test_masked_keys_do_not_count_and_a_row_without_keys_gives_zeros(kernel) -> 
     assert bool((result[1, :, 2] == 0).all())
 
 
+@pytest.mark.parametrize("num_frames", [3, 20])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_masked_key_does_not_count_where_the_bias_forbids_all_others(kernel, num_frames: int) -> None:
+    q, k, v = (torch.randn(1, 1, num_frames, 4, requires_grad=True) for _ in range(3))
+    causal = torch.full((num_frames, num_frames), -math.inf).triu(1)
+    out = kernel(q, k, v, mask=(torch.arange(num_frames) > 0)[None, None, None], bias=causal)
+    assert out[0, 0, 0].abs().max() == 0
+    out.square().sum().backward()
+    assert v.grad[0, 0, 0].abs().max() == 0
+    assert all(x.grad.isfinite().all() for x in (q, k, v))
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_gradients_are_finite_where_a_row_has_no_keys(kernel) -> None:
     q, k, v = (x.requires_grad_() for x in tensors())

@@ -23,19 +23,19 @@ class Additions:
 
     bias: Tensor | None = None
     penalty: Tensor | None = None  # _FORBIDDEN where a key is masked, else 0
-    has_key: Tensor | None = None  # 1 where a query has a key, else 0; (..., queries or 1, 1)
 
     @classmethod
     def of(cls, mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> "Additions":
         if mask is None:
             return cls(bias)
         penalty = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, _FORBIDDEN)
-        return cls(bias, penalty, mask.any(dim=-1, keepdim=True).to(dtype))
+        return cls(bias, penalty)
 
     def block(self, sequences: slice, heads: slice = slice(None), queries: slice = slice(None)) -> "Additions":
         """Those of a part of the scores."""
-        parts = (self.bias, self.penalty, self.has_key)
-        return Additions(*(None if x is None else part(x, sequences, heads, queries) for x in parts))
+        return Additions(
+            *(None if x is None else part(x, sequences, heads, queries) for x in (self.bias, self.penalty))
+        )
 
     def add_to_(self, scores: Tensor) -> None:
         """scores (batch, heads, queries, keys), in units of log 2."""
@@ -54,6 +54,11 @@ def part(x: Tensor, sequences: slice, heads: slice, queries: slice) -> Tensor:
 def four_dimensional(x: Tensor | None) -> Tensor | None:
     """A mask or bias that broadcasts to (batch, heads, queries, keys), with all 4 dimensions."""
     return None if x is None else x[(None,) * (4 - x.dim())]
+
+
+def has_key(log2_sum: Tensor) -> Tensor:
+    """Whether each query has a key, told by `softmax_`: not where all of them are masked, or biased by -inf."""
+    return log2_sum > _FORBIDDEN / 2
 
 
 def softmax_(scores: Tensor) -> tuple[Tensor, Tensor]:

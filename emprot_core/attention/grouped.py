@@ -12,6 +12,7 @@ from emprot_core.attention.blocks import (
     Additions,
     elementwise_dtype,
     four_dimensional,
+    has_key,
     softmax_,
     token_major,
     without_autocast,
@@ -51,7 +52,7 @@ class _Grouped(Function):
             here = additions.block(group)
             here.add_to_(shaped)
             total, log2_sum = softmax_(shaped)
-            share = total.reciprocal_() if here.has_key is None else here.has_key / total
+            share = total.reciprocal_() if mask is None else has_key(log2_sum) / total
             if keeps_weights:
                 shaped.mul_(share)
                 _put(out[group], torch.bmm(scores, values))
@@ -75,8 +76,6 @@ class _Grouped(Function):
             here = additions.block(group)
             queries, keys, values = (_rows(x[group], dtype) for x in (q, k, v))
             grads = _rows(grad[group], dtype)
-            if here.has_key is not None:
-                grads.unflatten(0, (-1, heads)).mul_(here.has_key)
             if num_keys <= _SAVED_KEYS:
                 weights = saved[group].flatten(0, 1)
             else:
@@ -84,6 +83,8 @@ class _Grouped(Function):
                 shaped = weights.unflatten(0, (-1, heads))
                 here.add_to_(shaped)
                 shaped.sub_(saved[group]).exp2_()
+                if mask is not None:
+                    shaped.mul_(has_key(saved[group]))
             grad_scores = torch.bmm(grads, values.mT)
             _put(grad_v[group], torch.bmm(weights.mT, grads))
             # sum_k w dw equals the sum over d of grad times out, by the definition of out; the shorter is computed.

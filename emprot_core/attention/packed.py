@@ -13,6 +13,7 @@ from emprot_core.attention.blocks import (
     Additions,
     elementwise_dtype,
     four_dimensional,
+    has_key,
     part,
     softmax_,
     token_major,
@@ -46,9 +47,9 @@ class _Packed(Function):
         for sequence in range(q.shape[0]):
             keys = _Keys(sequence, k, v, mask, bias, log2_sums.dtype)
             for head, rows in _blocks(q, keys.count):
-                scores, here = keys.scores(q[sequence, head, rows], head, rows)
+                scores = keys.scores(q[sequence, head, rows], head, rows)
                 total, log2_sum = softmax_(scores)
-                share = total.reciprocal_() if here.has_key is None else here.has_key[0, 0] / total
+                share = total.reciprocal_() if mask is None else has_key(log2_sum) / total
                 mixed = product(scores.to(q.dtype), keys.values[head])
                 out[sequence, head, rows] = mixed.mul_(share)
                 log2_sums[sequence, head, rows] = log2_sum
@@ -70,10 +71,10 @@ class _Packed(Function):
             sums = q.new_zeros(2, q.shape[1], q.shape[-1], keys.count, dtype=dtype)  # of keys and values, transposed
             for head, rows in _blocks(q, keys.count):
                 queries, grads = q[sequence, head, rows], grad[sequence, head, rows].contiguous()
-                weights, here = keys.scores(queries, head, rows)
-                weights.sub_(log2_sums[sequence, head, rows]).exp2_()
-                if here.has_key is not None:
-                    weights.mul_(here.has_key[0, 0])
+                log2_sum = log2_sums[sequence, head, rows]
+                weights = keys.scores(queries, head, rows).sub_(log2_sum).exp2_()
+                if mask is not None:
+                    weights.mul_(has_key(log2_sum))
                 grad_scores = product(grads, keys.values[head].T).to(dtype)
                 sums[1, head] += product(grads.T.contiguous(), weights.to(q.dtype))
                 mean = (grads.to(dtype) * out[sequence, head, rows]).sum(dim=-1, keepdim=True)
@@ -112,12 +113,11 @@ class _Keys:
         self.additions = Additions.of(mask, bias, dtype)
         self.dtype = dtype
 
-    def scores(self, queries: Tensor, head: int, rows: slice) -> tuple[Tensor, Additions]:
-        """The scores (rows, count) of queries (rows, d) in units of log 2, and what was added to them."""
+    def scores(self, queries: Tensor, head: int, rows: slice) -> Tensor:
+        """The scores (rows, count) of queries (rows, d), with bias and mask, in units of log 2."""
         scores = product(queries, self.keys[head].T).to(self.dtype).mul_(queries.shape[-1] ** -0.5 * LOG2_E)
-        here = self.additions.block(*_where(0, head, rows))
-        here.add_to_(scores[None, None])
-        return scores, here
+        self.additions.block(*_where(0, head, rows)).add_to_(scores[None, None])
+        return scores
 
     def put(self, target: Tensor, sums: Tensor) -> None:
         """Writes sums (heads, d, count) to target[sequence] (heads, keys, d); zeros for keys that were left out."""
