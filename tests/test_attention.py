@@ -60,6 +60,18 @@ def test_a_masked_key_does_not_count_where_the_bias_forbids_all_others(kernel, n
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("num_tokens", [5, 300])
+def test_dtypes_may_differ_under_autocast_and_the_bias_be_float32(kernel, num_tokens: int) -> None:
+    q, k, v = (torch.randn(1, 2, num_tokens, 8) for _ in range(3))
+    wanted = einsum(q, k, v)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(kernel(q, k, v.bfloat16()).float(), wanted, rtol=0.05, atol=0.05)
+    bias = torch.zeros(1, 1, num_tokens, num_tokens)
+    low = kernel(*(x.bfloat16() for x in (q, k, v)), bias=bias)
+    torch.testing.assert_close(low.float(), wanted, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_gradients_are_finite_where_a_row_has_no_keys(kernel) -> None:
     q, k, v = (x.requires_grad_() for x in tensors())
     mask = torch.zeros(3, 1, 5, 7, dtype=torch.bool)

@@ -25,7 +25,7 @@ def einsum(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Te
     else:
         # The smallest finite number, not -inf: a row without keys would be NaN, and so would its gradient.
         weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1).masked_fill(~mask, 0.0)
-    return contract(weights, v, "b h q k, b h k d -> b h q d")
+    return contract(weights.to(v.dtype), v, "b h q k, b h k d -> b h q d")
 
 
 @register("attention")

@@ -35,7 +35,7 @@ def packed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Te
     Forward and backward are written by hand. Not differentiable twice, and torch.compile breaks the graph here; on an
     accelerator the choice of keys waits for the device.
     """
-    return _Packed.apply(q, k, v, four_dimensional(mask), four_dimensional(bias))
+    return _Packed.apply(q, k.to(q.dtype), v.to(q.dtype), four_dimensional(mask), four_dimensional(bias))
 
 
 class _Packed(Function):
