@@ -128,7 +128,8 @@ class Trainer(TrainingState):
         for batch in loader:
             with self.autocast():
                 validate_batch(batch, self.num_clusters, self.future_horizon)
-                yield self.forward_loss(move_batch(batch, self.run.device))[2]
+                terms = self.forward_loss(move_batch(batch, self.run.device))[2]
+            yield terms
 
     def start(self, loader: StepLoader) -> None:
         """Build what training needs, once; the hooks' on_fit_start is called here."""
