@@ -2,13 +2,17 @@
 
 import copy
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from emprot_core import registry
 from emprot_core.batch import target_mask
 from emprot_core.checkpoint import CheckpointError
-from emprot_core.hooks.base import EVENTS, Hook
+from emprot_core.hooks.base import EVENTS, Hook, RunInfo
+from emprot_core.training import Trainer
 from emprot_core.training.state import PIECES
 from emprot_core.training.steps import IterableSteps, with_last
 
@@ -298,3 +302,41 @@ def test_a_device_without_memory_names_the_shapes_and_the_binding_to_lower(
     with pytest.raises(ValueError, match="Tried to allocate") as caught:
         trainer.fit([make_batch()], [make_batch(9)])
     assert all(part in str(caught.value) for part in parts)
+
+
+@pytest.mark.parametrize("digest", ["same", "changed"])
+def test_rates_that_a_changed_config_binds_hold_after_a_resume(make_batch, make_trainer, digest: str) -> None:
+    seen: dict[str, list[tuple[float, float]]] = {}
+
+    class Watch(Hook):
+        def __init__(self, name: str):
+            self.rates = seen.setdefault(name, [])
+
+        def on_step_start(self, trainer) -> None:
+            group = trainer.optimizer.param_groups[0]
+            self.rates.append((group["lr"], group["weight_decay"]))
+
+    def make(name: str, learning_rate: float, *hooks: Hook, digest: str = "same") -> Trainer:
+        adamw = partial(registry.get("optimizer", "adamw"), learning_rate=learning_rate, weight_decay=learning_rate)
+        trainer = make_trainer(Watch(name), *hooks, optimizer=adamw)
+        trainer.attach(RunInfo(config_digest=digest))
+        return trainer
+
+    batches = [make_batch(i) for i in range(6)]
+    make("old", 1e-2).fit(batches)
+    make("new", 1e-3).fit(batches)
+    first = make("first", 1e-2, StopAt(3))
+    first.fit(batches)
+    second = make("second", 1e-3, digest=digest)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    second.fit(batches)
+    np.testing.assert_allclose(seen["second"], seen["old" if digest == "same" else "new"][3:], rtol=1e-12)
+
+
+def test_a_state_of_another_optimizer_is_refused(make_batch, make_trainer) -> None:
+    first = make_trainer()
+    first.fit([make_batch()])
+    second = make_trainer(optimizer=registry.get("optimizer", "sgd"))
+    second.load_state_dict(first.state_dict())
+    with pytest.raises(CheckpointError, match=r"has the state of FlatAdamW, this trainer has SGD.*run\.init_from"):
+        second.fit([make_batch()])

@@ -106,8 +106,8 @@ class NonFinite(Hook):
         text = f"loss or gradient norm of optimizer step {step} is not finite, its update was withheld{where}"
         if len(self.withheld) > self.max_skips:
             raise NonFiniteError(
-                f"{text}; lower the learning rate, look for broken values in those windows, or allow more of them "
-                f"(NonFinite.max_skips is {self.max_skips})"
+                f"{text}; lower the learning rate, look for broken values, or targets that all have weight 0, in those "
+                f"windows, or allow more of them (NonFinite.max_skips is {self.max_skips})"
             )
         _log.warning("%s (%d of %d)", text, len(self.withheld), self.max_skips)
 

@@ -18,7 +18,8 @@ class Throughput(Hook):
 
     Means over the steps since the last logged one. `data` is all between two steps, a checkpoint included; `forward`
     is model, loss and metrics; `optimizer` is all that comes after the last backward. FLOPs are counted in the first
-    step by torch's FlopCounterMode (matrix products and attention) and taken for every step. On CUDA times come from
+    step by torch's FlopCounterMode (matrix products and attention) and taken for every step; it does not know the CPU's
+    own products (attention.packed, LinearCrossEntropy), so there it counts too few. On CUDA times come from
     events, read when a step is logged, and time/mfu is the share of the rate that a large matrix product reached when
     training started.
     """

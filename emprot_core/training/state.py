@@ -17,7 +17,7 @@ from emprot_core.training.view import HookView
 
 COUNTERS = ("epoch", "step", "epoch_position", "nominal_weight", "validation_pending", "best", "val_logs")
 PIECES = (
-    *("model_state_dict", "optimizer", "scheduler", "scaler", *COUNTERS, "log_sums", "epoch_sums"),
+    *("model_state_dict", "optimizer", "optimizer_class", "scheduler", "scaler", *COUNTERS, "log_sums", "epoch_sums"),
     *("stops", "hooks", "random", "environment", "config", "config_digest", "data_digest"),
 )
 _log = logging.getLogger("emprot")
@@ -43,6 +43,7 @@ class TrainingState(HookView):
             "model_state_dict": self.model.state_dict(),
             "evaluation_state_dict": self._evaluation_state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_class": type(self.optimizer).__name__,
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "scaler": self.scaler.state_dict(),
             **{name: getattr(self, name) for name in COUNTERS},
@@ -136,6 +137,12 @@ class TrainingState(HookView):
 
     def _restore_parts(self, state: dict[str, Any]) -> None:
         self._loaded = None
+        if state["optimizer_class"] != (ours := type(self.optimizer).__name__):
+            raise CheckpointError(
+                f"the checkpoint has the state of {state['optimizer_class']}, this trainer has {ours}; bind "
+                "Trainer.optimizer as it was, or take the weights alone: run.init_from, in another directory"
+            )
+        bound = self._bound_rates()
         self.optimizer.load_state_dict(state["optimizer"])
         if (self.scheduler is None) != (state["scheduler"] is None):
             raise CheckpointError(
@@ -144,9 +151,26 @@ class TrainingState(HookView):
             )
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+        if state["config_digest"] != self.run.config_digest:
+            self._take_bound_rates(*bound)
         self.scaler.load_state_dict(state["scaler"])
         self.hooks.load_state_dict(state["hooks"])
         self._restore_randomness(state)
+
+    def _bound_rates(self) -> tuple[list[dict[str, Any]], list[float] | None]:
+        """What the config says of each group of parameters (learning rate, weight decay, ...), before a step."""
+        given = self.optimizer.param_groups
+        groups = [{key: value for key, value in group.items() if key != "params"} for group in given]
+        return groups, getattr(self.scheduler, "base_lrs", None)
+
+    def _take_bound_rates(self, groups: list[dict[str, Any]], base_rates: list[float] | None) -> None:
+        """Go on with what the config says now, at the place of the schedule where the checkpoint was."""
+        for group, bound in zip(self.optimizer.param_groups, groups, strict=True):
+            progress = group["lr"] / group["initial_lr"] if group.get("initial_lr") else 1.0
+            group.update(bound)
+            group["lr"] = bound.get("initial_lr", bound["lr"]) * progress
+        if base_rates is not None:
+            self.scheduler.base_lrs = base_rates
 
     def _restore_randomness(self, state: dict[str, Any]) -> None:
         now = environment(self.run.device)

@@ -23,7 +23,8 @@ from emprot_core.training.sums import MetricSums
 class Trainer(TrainingState):
     """Trains a model on optimizer steps of one or more micro-batches; hooks do everything else.
 
-    The gradient of a step is that of (sum of the loss) / (sum of its weights) over all its micro-batches.
+    The gradient of a step is that of (sum of the loss) / (sum of its weights) over all its micro-batches; that of a
+    parameter the step did not use is 0.
     """
 
     def __init__(

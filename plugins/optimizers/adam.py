@@ -9,7 +9,6 @@ from torch import Tensor
 from emprot_core.registry import register
 
 from .flat import Views, flatten
-from .guarded import GuardedOptimizer
 from .parameter_groups import NamedParameters, decay_groups
 
 
@@ -91,7 +90,7 @@ def nadam(
 ) -> torch.optim.Optimizer:
     """Adam with Nesterov momentum (Dozat 2016); weight_decay is decoupled, as in AdamW."""
     groups = decay_groups(named_parameters, weight_decay)
-    return GuardedOptimizer(torch.optim.NAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True))
+    return torch.optim.NAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True)
 
 
 @register("optimizer")
@@ -103,4 +102,4 @@ def radam(
 ) -> torch.optim.Optimizer:
     """Adam with a rectified step size (Liu et al. 2020), which warms up by itself; weight_decay is decoupled."""
     groups = decay_groups(named_parameters, weight_decay)
-    return GuardedOptimizer(torch.optim.RAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True))
+    return torch.optim.RAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True)

@@ -6,7 +6,7 @@ import torch
 
 from emprot_core.registry import register
 
-from .guarded import GuardedOptimizer
+from .combined import Combined
 from .parameter_groups import NamedParameters, decay_groups, is_weight
 
 
@@ -54,4 +54,4 @@ def muon(
         )
     if others:
         parts.append(torch.optim.AdamW(others, lr=learning_rate, betas=betas, fused=True))
-    return GuardedOptimizer(*parts)
+    return Combined(*parts)

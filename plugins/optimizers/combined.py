@@ -1,22 +1,14 @@
-"""Torch's optimizers that do not read `found_inf`, made to withhold an update that it forbids."""
+"""Several optimizers of different parameters as one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
 
-class GuardedOptimizer(torch.optim.Optimizer):
-    """One or more optimizers as one: groups and state are theirs, so a scheduler or a checkpoint sees a single one.
-
-    torch's fused optimizers read `found_inf` on the device. The others know nothing of it, so it is read here, which
-    makes CUDA wait once in every step; on a CPU it costs nothing.
-    """
-
-    found_inf: Tensor | None = None
-    """Where it is set and not 0, `step` leaves parameters and state as they are."""
+class Combined(torch.optim.Optimizer):
+    """Groups and state are those of the parts, so a scheduler or a checkpoint sees a single optimizer."""
 
     def __init__(self, *parts: torch.optim.Optimizer):
         """
@@ -28,14 +20,13 @@ class GuardedOptimizer(torch.optim.Optimizer):
         self._share()
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of every part, or of none."""
+        """One step of every part."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self.found_inf is None or not bool(self.found_inf):
-            for part in self.parts:
-                part.step()
+        for part in self.parts:
+            part.step()
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
