@@ -28,13 +28,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time EMPROT's parts on this machine.")
     parser.add_argument("--suite", choices=(*SUITES, "all"), default="all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files (benchmarks/results)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=RESULTS,
+        help="folder of the JSON files and the plot; RESULTS.md lies there too, but beside benchmarks/results",
+    )
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two JSON files of one suite")
     parser.add_argument(
         "--report", action="store_true", help="only write RESULTS.md and the plot again, from the files"
     )
     arguments = parser.parse_args()
     if arguments.compare:
+        if missing := [path for path in arguments.compare if not path.is_file()]:
+            parser.error(f"{missing[0]} is no file; give two JSON files that --output wrote")
         print(compare(*arguments.compare))
         return 0
     if arguments.report:
@@ -71,7 +78,7 @@ def _run_suite(suite: str, device: str, output: Path) -> None:
 
 
 def _report(output: Path) -> int:
-    write_report(output, output.parent / "RESULTS.md")
+    write_report(output, (HERE if output == RESULTS else output) / "RESULTS.md")
     try:
         write_plot(output, output / "targets.png")
     except ImportError as error:

@@ -63,7 +63,7 @@ def compare(first: Path, second: Path) -> str:
         for form, times in record["times"].items()
         if (old := known.get((record["name"], form), {}).get("median_ms"))
     ]
-    header = ["case", "form", f"{first.name} ms", f"{second.name} ms", "second / first"]
+    header = ["case", "form", f"{first} ms", f"{second} ms", "second / first"]
     return "\n\n".join([f"{first}: {_origin(before)}", f"{second}: {_origin(after)}", _table(header, rows)])
 
 

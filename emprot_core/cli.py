@@ -70,7 +70,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
     add("--debug", action="store_true", help="show tracebacks")
     do = parser.add_argument_group("instead of running").add_mutually_exclusive_group().add_argument
-    do("--check", action="store_true", help="find every fault of the config, build nothing")
+    do("--check", action="store_true", help="find every wrong name, type and place in the config; build nothing")
     do("--print_config", action="store_true", help="every effective binding with the place that gave it")
     do("--list", nargs="?", const="", metavar="KIND", help="the components there are, of one kind or of all")
     do("--describe", metavar="NAME", help="docstring, parameters and defaults of a component")
@@ -80,7 +80,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="a commented gin file: every parameter of a component; of a gin file, with its overrides, everything that "
         "it builds",
     )
-    do("--verify", metavar="RUN_DIR", help="check every checkpoint of a run against its hash")
+    do("--verify", metavar="RUN_DIR", help="check every file of a run against its hash")
     do("--version", action="version", version=f"emprot {__version__}", help="print the version")
     options, rest = parser.parse_known_args(arguments)
     found = [(argument, _OVERRIDE.fullmatch(argument)) for argument in rest]

@@ -1,4 +1,4 @@
-"""The seed's front: its keys, its methods alone and together, its numbers."""
+"""EMPROTTrainer: its keys, its methods alone and together, its numbers."""
 
 import math
 
@@ -156,11 +156,19 @@ def test_cluster_lookup_initialises_the_embedding() -> None:
         ({"learning_rat": 1.0}, "unknown key 'learning_rat'; did you mean 'learning_rate'"),
         ({"use_wandb": True}, "use_wandb is True"),
         ({"max_epochs": 0}, "max_epochs is 0"),
+        ({"max_epochs": "six"}, "max_epochs is 'six', expected int"),
+        ({"learning_rate": True}, "learning_rate is True, expected float"),
+        ({"patience": 1.5}, "patience is 1.5, expected int or None"),
     ],
 )
 def test_a_wrong_config_is_refused(change, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EMPROTTrainer({**CONFIG, **change})
+
+
+def test_numbers_of_numpy_whole_rates_and_paths_are_taken(tmp_path) -> None:
+    change = {"max_epochs": np.int64(2), "learning_rate": 1, "betas": [0.9, 0.99], "checkpoint_dir": tmp_path}
+    assert EMPROTTrainer({**CONFIG, **change}).config.max_epochs == 2
 
 
 def test_num_clusters_is_never_guessed() -> None:

@@ -165,6 +165,16 @@ def test_evaluate_scores_a_finished_run_to_the_same_figures(capsys) -> None:
     assert again["baselines"] == result()["test"]["baselines"]
 
 
+def test_another_split_has_a_file_of_its_own_and_a_run_that_is_not_finished_is_told(capsys) -> None:
+    assert main([DEBUG, *bind("Train.baselines=[]")]) == 0
+    Path("runs/debug/result.json").unlink()
+    evaluate = ["--gin_file=evaluate.gin", *bind("Evaluate.run_directory='runs/debug'", "Evaluate.split='validation'")]
+    assert main(evaluate) == 0
+    assert "runs/debug is not finished: the best weights so far are scored" in capsys.readouterr().err
+    assert json.loads(Path("runs/debug/evaluation-validation.json").read_text())["split"] == "validation"
+    assert not Path("runs/debug/evaluation.json").exists()
+
+
 def test_the_config_of_a_run_repeats_it_to_the_bit() -> None:
     assert main([DEBUG]) == 0
     assert main(["--gin_file=runs/debug/config.gin", *bind("run.directory='runs/again'")]) == 0

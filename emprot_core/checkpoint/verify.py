@@ -40,7 +40,11 @@ def _checkpoints(store: CheckpointStore, broken: dict[str, str]) -> Iterator[str
         whole = is_whole(path)
         yield f"checkpoints/{path.name}: {'not in index.json, so not used' if whole else 'damaged: it is not whole'}"
     for name in names:
-        yield f"checkpoints/{name}: {'damaged: it ' + broken[name] if name in broken else 'ok'}"
+        yield f"checkpoints/{name}: {_damage(broken[name]) if name in broken else 'ok'}"
+
+
+def _damage(what: str) -> str:
+    return what.replace("is damaged", "damaged", 1) if what.startswith("is damaged") else f"damaged: it {what}"
 
 
 def _sealed(directory: Path) -> Iterator[str]:

@@ -52,7 +52,7 @@ def only_registered(imports: Sequence[Import]) -> Imported:
             result.modules.append(statement.module)
             continue
         message = f"{statement.module} is no registered plugin, and a config read back may import no other module"
-        advice = f'if you trust it: emprot_core.registry.import_plugin("{statement.module}") before'
+        advice = f'if you trust it: --plugin={statement.module}, or registry.import_plugin("{statement.module}") before'
         result.faults.append(Fault("import", message, statement.location, (advice,)))
     return result
 

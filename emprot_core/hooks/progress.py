@@ -46,7 +46,7 @@ class Progress(Hook):
 
     def on_validation_end(self, trainer: TrainerView) -> None:
         if rank() == 0:
-            shown = [f"{key} {trainer.val_logs[key]:.4f}" for key in _SHOWN if key in trainer.val_logs]
+            shown = [f"{key} {value:.4f}" for key, value in trainer.val_logs.items() if key.count("/") == 1]
             text = f"step {trainer.step}  {'  '.join(shown)}{'  (best)' if trainer.is_best else ''}"
             if self._bar is not None:
                 self._bar.clear()
@@ -64,6 +64,3 @@ class Progress(Hook):
         per_step = (time.monotonic() - began) / max(1, trainer.step - first_step)
         seconds = round(per_step * (trainer.total_steps - trainer.step))
         return f"{seconds // 60}:{seconds % 60:02d}"
-
-
-_SHOWN = ("val/total_loss", "val/token_ce", "val/token_accuracy")

@@ -19,7 +19,10 @@ _log = logging.getLogger("emprot")
 
 @register("job")
 class Evaluate:
-    """Scores the best weights of a run beside its baselines, on its own data, into evaluation.json of the run."""
+    """Scores the best weights of a run beside its baselines, on its own data, into evaluation.json of the run.
+
+    Another split than test goes into evaluation-<split>.json.
+    """
 
     def __init__(self, run_directory: str, split: Split = "test"):
         self.run_directory = run_directory
@@ -27,13 +30,17 @@ class Evaluate:
 
     def run(self, context: RunContext) -> None:
         loaded = load_run(self.run_directory)
+        result = Path(self.run_directory) / "result.json"
+        if not result.is_file() or json.loads(result.read_text())["status"] != "finished":
+            _log.warning("%s is not finished: the best weights so far are scored", self.run_directory)
         model: Any = loaded.model.to(context.device)
         baselines = loaded.config.build("Train.baselines")
         data = loaded.config.build("Train.data")
         scores = score_beside_baselines(
             outputs_of(model), baselines, data, model.future_horizon, context.device, self.split
         )
-        path = Path(self.run_directory) / "evaluation.json"
+        name = "evaluation" if self.split == "test" else f"evaluation-{self.split}"
+        path = Path(self.run_directory) / f"{name}.json"
         record = {"split": self.split, "data_digest": data.digest, **scores}
         if rank() == 0:
             write_text_atomically(path, json.dumps(record, indent=1) + "\n")

@@ -166,6 +166,11 @@ class Train:
             "data_digest": self.data.digest,
         }
 
+    def _limits(self) -> str:
+        most = "" if self.trainer.max_steps is None else f", at most {self.trainer.max_steps} in all"
+        ranks = "" if world_size() == 1 else f"; a step takes {world_size()} times the windows of one process"
+        return most + ranks
+
     def _banner(self, context: RunContext) -> str:
         trainer, data = self.trainer, self.data
         parameters = sum(p.numel() for p in trainer.model.parameters())
@@ -175,7 +180,7 @@ class Train:
         rows = {
             "model": f"{type(trainer.model).__name__}, {parameters:,} parameters",
             "data": f"{data.vocabulary.name}, {data.vocabulary.num_clusters} clusters; windows: {windows}",
-            "steps": f"{steps} an epoch, {trainer.max_epochs} epochs",
+            "steps": f"{steps} an epoch, {trainer.max_epochs} epochs" + self._limits(),
             "device": f"{context.device}, {processes}, seed {context.seed}",
             "run": str(context.directory),
             "watch": f"tensorboard --logdir {context.directory.parent}",

@@ -1,10 +1,8 @@
-"""The seed's front: a trainer from one flat mapping, fed by any iterable of batches."""
+"""A trainer from one flat mapping, without gin, fed by any iterable of batches."""
 
 import copy
-import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,55 +18,7 @@ from emprot_core.hooks.base import Hook, RunInfo, TrainerView
 from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.training.sums import MetricSums
 from emprot_core.training.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
-    """The keys of the mapping, with their defaults."""
-
-    num_clusters: int
-    d_embed: int = 64
-    num_heads: int = 4
-    num_layers: int = 2
-    future_horizon: int = 4
-    dropout: float = 0.1
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    max_epochs: int = 1
-    max_steps: int | None = None
-    grad_accum_steps: int = 1
-    max_grad_norm: float | None = 1.0
-    use_amp: bool = True  # acts on CUDA
-    use_scheduler: bool = True
-    warmup_proportion: float = 0.1
-    min_lr: float = 0.0
-    patience: int | None = None
-    early_stopping_min_delta: float = 0.0
-    checkpoint_dir: str | None = None
-    seed: int = 0
-    device: str | None = None  # CUDA where there is one
-    use_wandb: bool = False
-
-    @classmethod
-    def parse(cls, config: Mapping[str, Any]) -> "TrainerConfig":
-        """
-        Raises:
-            ValueError: a key is unknown, num_clusters is missing, or use_wandb is asked for.
-        """
-        known = [field.name for field in fields(cls)]
-        for key in config:
-            if key not in known:
-                close = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {close[0]!r}? " if close else ""
-                raise ValueError(f"the config has the unknown key {key!r}; {hint}known keys: {', '.join(known)}")
-        if "num_clusters" not in config:
-            raise ValueError("the config has no num_clusters; give the number of classes of the vocabulary")
-        if config.get("use_wandb"):
-            raise ValueError(
-                "use_wandb is True, but the wandb hook (extra emprot[wandb]) is still to come; set it to False"
-            )
-        return cls(**config)
+from emprot_core.training.trainer_config import TrainerConfig
 
 
 class EMPROTTrainer:
