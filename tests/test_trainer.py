@@ -267,6 +267,8 @@ def test_a_loss_that_reads_features_names_a_model_that_lacks_them(make_trainer) 
     class FromFeatures:
         inputs = "features"
 
+        def __call__(self, outputs, batch) -> None: ...
+
     trainer = make_trainer()
     bare = torch.nn.Linear(1, 1)
     bare.num_clusters, bare.future_horizon = 11, 3
@@ -340,3 +342,22 @@ def test_a_state_of_another_optimizer_is_refused(make_batch, make_trainer) -> No
     second.load_state_dict(first.state_dict())
     with pytest.raises(CheckpointError, match=r"has the state of FlatAdamW, this trainer has SGD.*run\.init_from"):
         second.fit([make_batch()])
+
+
+def test_a_loss_without_inputs_and_an_optimizer_that_returns_nothing_are_named(make_batch, make_trainer) -> None:
+    with pytest.raises(ValueError, match=r"Trainer\.loss is a function, expected an object with `inputs`"):
+        make_trainer(loss=lambda outputs, batch: None)
+    with pytest.raises(ValueError, match=r"Trainer\.optimizer gave a NoneType"):
+        make_trainer(optimizer=lambda named: None).fit([make_batch()])
+
+
+def test_the_last_step_is_logged_whatever_the_rhythm(make_batch, make_trainer) -> None:
+    logged = []
+
+    class Logs(Hook):
+        def on_step_end(self, trainer) -> None:
+            if trainer.logs is not None:
+                logged.append(trainer.step)
+
+    make_trainer(Logs(), log_every_steps=2).fit([make_batch(i) for i in range(5)])
+    assert logged == [2, 4, 5]

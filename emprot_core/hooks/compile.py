@@ -1,9 +1,13 @@
 """Compiling model, loss and metrics."""
 
+import logging
+
 import torch
 
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
+
+_log = logging.getLogger("emprot")
 
 
 @register("hook")
@@ -23,5 +27,6 @@ class Compile(Hook):
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         # The function and not the module: other hooks hang theirs on the module, and they cannot be compiled.
+        _log.info("compiling the training step: the first steps take seconds to minutes")
         forward = trainer.forward_loss.forward
         trainer.forward_loss.forward = torch.compile(forward, mode=self.mode)

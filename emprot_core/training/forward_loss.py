@@ -16,9 +16,14 @@ class ForwardLoss(nn.Module):
     def __init__(self, model: nn.Module, loss: Loss, metrics: Sequence[Metric]):
         """
         Raises:
-            ValueError: the loss reads features, and the model cannot give them.
+            ValueError: the loss is none, or it reads features and the model cannot give them.
         """
         super().__init__()
+        if not (callable(loss) and hasattr(loss, "inputs")):
+            raise ValueError(
+                f"Trainer.loss is a {type(loss).__name__}, expected an object with `inputs` that can be called; "
+                "contracts.Loss says what a loss has"
+            )
         if loss.inputs == "features" and not isinstance(model, FactoredModel):
             raise ValueError(
                 f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "

@@ -5,6 +5,7 @@ import logging
 from fractions import Fraction
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from emprot_core.checkpoint import CheckpointError
@@ -110,6 +111,11 @@ class TrainingState(HookView):
         copy_from_rank_0(self.model.state_dict().values())
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         self.optimizer = optimizer(named)
+        if not isinstance(self.optimizer, torch.optim.Optimizer):
+            raise ValueError(
+                f"Trainer.optimizer gave a {type(self.optimizer).__name__}, expected a torch.optim.Optimizer; "
+                "does the function return it?"
+            )
         if isinstance(self.optimizer, Flattens):
             self.optimizer.flatten()
         self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

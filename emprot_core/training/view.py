@@ -74,7 +74,7 @@ class HookView:
 
     @property
     def is_log_step(self) -> bool:
-        return self.step % self.log_every_steps == 0
+        return self.step % self.log_every_steps == 0 or self.step == self.total_steps
 
     @property
     def is_leaving(self) -> bool:

@@ -164,7 +164,8 @@ class ProteinTransformerClassificationOnly(nn.Module):
         if num_residues > self.residue_embedding.num_embeddings:
             raise ValueError(
                 f"the batch has {num_residues} residues, the model has index embeddings for "
-                f"{self.residue_embedding.num_embeddings}; set residue_embedding to the largest protein, or to 0"
+                f"{self.residue_embedding.num_embeddings}; set residue_embedding (NUM_RESIDUES in base.gin) to the "
+                "size of the largest protein, or to 0, which is right for several proteins"
             )
         embedded = self.residue_embedding(torch.arange(num_residues, device=device)).expand(num_windows, -1, -1)
         if self.training and self.residue_dropout:
