@@ -33,7 +33,9 @@ class Problem:
         return terms.sum / terms.weight
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        return registry.get("scheduler", "cosine_with_warmup")(optimizer, self.num_steps)
+        """The rates of cosine_with_warmup, by torch's LambdaLR."""
+        ours = registry.get("scheduler", "cosine_with_warmup")(optimizer, self.num_steps)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, ours.lr_lambdas)
 
 
 class TinyModel(nn.Module):

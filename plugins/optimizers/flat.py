@@ -25,24 +25,20 @@ class Views:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]):
-        self._places = [(parameter, _place(parameter)) for parameter in parameters]
+        self._held = [(parameter, parameter.data_ptr(), parameter.grad) for parameter in parameters]
 
     def check(self) -> None:
         """
         Raises:
             RuntimeError: a parameter or its gradient lies elsewhere now.
         """
-        for parameter, place in self._places:
-            if _place(parameter) != place:
+        for parameter, place, gradient in self._held:
+            if parameter.grad is not gradient or parameter.data_ptr() != place:
                 raise RuntimeError(
                     f"a parameter of shape {tuple(parameter.shape)}, or its gradient, was replaced after training "
                     "began: the optimizer steps flat tensors that parameters and gradients are views of; change them "
                     "in place (trainer.gradients), and move or cast the model before training"
                 )
-
-
-def _place(parameter: nn.Parameter) -> list[int]:
-    return [parameter.data_ptr(), 0 if parameter.grad is None else parameter.grad.data_ptr()]
 
 
 def _join(parameters: Sequence[nn.Parameter]) -> nn.Parameter:

@@ -9,6 +9,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from emprot_core.registry import register
 
 
+class ClosedForm(LambdaLR):
+    """torch's LambdaLR without what it looks at in every step, which takes longer than the clipping of gradients."""
+
+    def step(self, epoch: int | None = None) -> None:
+        if epoch is not None or self.last_epoch < 0:  # the first one, which the constructor takes, sets everything up
+            super().step(epoch)
+            return
+        self.last_epoch += 1
+        self._step_count += 1
+        self._last_lr = [
+            base * factor(self.last_epoch) for base, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
+
+
 @register("scheduler")
 def cosine_with_warmup(
     optimizer: Optimizer, num_steps: int, warmup_proportion: float = 0.1, min_lr: float = 0.0
@@ -94,7 +110,7 @@ def one_cycle(
         progress = (step - peak) / (end - peak) if end > peak else 1.0
         return last + (1 - last) * _half_cosine(min(1.0, progress))
 
-    return LambdaLR(optimizer, factor)
+    return ClosedForm(optimizer, factor)
 
 
 @register("scheduler")
@@ -107,13 +123,13 @@ def step(optimizer: Optimizer, num_steps: int, drop_every: float = 0.3, factor: 
     if drop_every <= 0:
         raise ValueError(f"drop_every is {drop_every}, expected a share of the run's steps above 0")
     length = max(1, round(drop_every * num_steps))
-    return LambdaLR(optimizer, lambda index: factor ** (index // length))
+    return ClosedForm(optimizer, lambda index: factor ** (index // length))
 
 
 @register("scheduler")
 def constant(optimizer: Optimizer, num_steps: int) -> LambdaLR:
     """The learning rate as it is."""
-    return LambdaLR(optimizer, lambda index: 1.0)
+    return ClosedForm(optimizer, lambda index: 1.0)
 
 
 def _warmup_then(
@@ -137,7 +153,7 @@ def _warmup_then(
         if min_lr > group["lr"]:
             raise ValueError(f"min_lr is {min_lr}, above the learning rate {group['lr']}; lower min_lr")
         floors.append(min_lr / group["lr"] if group["lr"] else 0.0)
-    return LambdaLR(optimizer, [factor_from(floor) for floor in floors])
+    return ClosedForm(optimizer, [factor_from(floor) for floor in floors])
 
 
 def _half_cosine(progress: float) -> float:
