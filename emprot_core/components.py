@@ -1,6 +1,7 @@
 """Imports every module of the core that registers components (the entry point `core`)."""
 
 import emprot_core.attention
+import emprot_core.hooks.activation_checkpointing
 import emprot_core.hooks.checkpoint
 import emprot_core.hooks.clip_gradients
 import emprot_core.hooks.compile
