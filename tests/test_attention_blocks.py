@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from emprot_core.attention import auto, dispatch, einsum, grouped, packed
+from emprot_core.attention import auto, dispatch, einsum, grouped, packed, products
 from emprot_core.attention.products import product
 
 BLOCKWISE = [grouped, packed]
@@ -122,6 +122,12 @@ def test_product_multiplies_matrices_of_any_layout(dtype: torch.dtype) -> None:
     a, b = torch.randn(6, 3, 5).to(dtype), torch.randn(5, 3, 7).to(dtype)
     for left, right in ((a[:, 1], b[:, 1]), (a[:, 1].contiguous(), b[:, 1].T.contiguous().T), (a[:, 1], b[:, 0])):
         torch.testing.assert_close(product(left, right), left @ right)
+
+
+def test_without_onednn_products_are_torchs_own(monkeypatch) -> None:
+    monkeypatch.setattr(products, "_HAS_ONEDNN", False)
+    a, b = torch.randn(3, 5), torch.randn(5, 7)
+    assert torch.equal(product(a, b), a @ b)
 
 
 def test_auto_takes_the_nearest_measured_shape_and_sdpa_where_nothing_was_measured(monkeypatch) -> None:

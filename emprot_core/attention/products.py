@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""The operator is private to torch, so a coming version may lack it."""
+
 _PIECE = 512
 """Rows or columns of a product that is stored or added elsewhere: a piece fits the cache."""
 
@@ -45,6 +48,4 @@ def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def _suits_onednn(a: Tensor) -> bool:
-    if a.device.type != "cpu" or a.dtype not in (torch.float32, torch.bfloat16):
-        return False
-    return torch.backends.mkldnn.is_available()
+    return _HAS_ONEDNN and a.device.type == "cpu" and a.dtype in (torch.float32, torch.bfloat16)
