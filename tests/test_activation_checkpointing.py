@@ -3,14 +3,11 @@
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from trainings import weights
 
 from emprot_core import registry
 
 ActivationCheckpointing = registry.get("hook", "ActivationCheckpointing")
-
-
-def weights(trainer) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
 
 
 @pytest.mark.parametrize("hooks", [[], ["MixedPrecision"]])

@@ -6,19 +6,11 @@ import json
 
 import pytest
 import torch
+from trainings import hook, weights
 
-from emprot_core import registry
 from emprot_core.checkpoint import best_weights, load_checkpoint
 from emprot_core.hooks.base import Hook, RunInfo
 from emprot_core.hooks.throughput import matmul_flops_per_s
-
-
-def hook(name: str, **options):
-    return registry.get("hook", name)(**options)
-
-
-def weights(trainer) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
 
 
 class Logs(Hook):
