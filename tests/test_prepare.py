@@ -1,164 +1,31 @@
-"""Prepare: the shipped stores come out again bit for bit, and a run that fails leaves nothing."""
+"""Prepare: what it takes up, skips and refuses; a run that fails leaves nothing."""
 
-import hashlib
-import json
 import logging
-import os
 import shlex
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from emprot_plugins.readers.backbone_npz import BackboneNpz
+from preparing import FrameParity, LengthReader, prepare, prepared_ids, report, run, write_files
 
 import emprot_core.jobs.prepare  # noqa: F401  registers the job
 from emprot_core import registry
 from emprot_core.cli import main
-from emprot_core.contracts import Structure, Tokenizer
+from emprot_core.contracts import Structure
 from emprot_core.data.store import StoreError, TrajectoryStore
 from emprot_core.data.windows import SPAN_DTYPE
 from emprot_core.jobs.context import RunRefused
 from emprot_core.jobs.prepare import Prepare
 from emprot_core.jobs.trajectory_files import find_trajectories
 
-VOCABULARIES = ("protein_blocks", "threedi", "kmeans_environment")
-
-
-class LengthReader:
-    """A backbone whose size is the file's text, as `frames residues`; x of each atom is the frame."""
-
-    def read(self, path: Path) -> Structure:
-        text = path.read_text()
-        if not text:
-            raise ValueError(f"{path} is empty")
-        frames, residues = (int(word) for word in text.split())
-        coordinates = np.zeros((frames, residues, 4, 3), np.float32)
-        coordinates[..., 0] = np.arange(frames)[:, None, None]
-        return Structure(coordinates, np.zeros(residues, int))
-
-
-class FrameParity:
-    """IDs 0, 1, 0, 1, ...: the frame modulo 2; the first residue has none. Remembers what it was fitted on."""
-
-    name = "parity"
-    num_clusters = 2
-
-    def __init__(self) -> None:
-        self.fitted_on: list[tuple[int, ...]] = []
-
-    def fit(self, structures: Iterable[Structure]) -> None:
-        self.fitted_on = [structure.coordinates.shape[:2] for structure in structures]
-
-    def encode(self, structure: Structure) -> np.ndarray:
-        if structure.coordinates.shape[1] > 9:
-            raise ValueError("more than 9 residues")
-        ids = structure.coordinates[:, :, 1, 0].astype(int) % 2
-        ids[:, 0] = -1
-        return ids
-
-    def description(self) -> Mapping[str, Any]:
-        return {"name": self.name}
-
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        return {"parities": np.arange(2)}
-
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A folder of trajectory files of two proteins: apo/r1, apo/r2, holo/r1."""
-    for name, size in {"apo/r1": "10 3", "apo/r2": "4 3", "holo/r1": "5 2"}.items():
-        path = tmp_path / "md" / f"{name}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(size)
-    return tmp_path / "md"
-
-
-def prepare(files: Path, *tokenizers: Tokenizer, **options: Any) -> Prepare:
-    source = options.pop("source", str(files / "**" / "*.txt"))
-    return Prepare(source, LengthReader(), tokenizers or [FrameParity()], str(files.parent / "out"), **options)
-
-
-def run(job: Prepare) -> None:
-    job.run(None)  # type: ignore[arg-type]  # it needs nothing of the run
-
-
-@pytest.fixture(scope="module")
-def remade(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the stores that prepare_sample.gin makes; without mini3di, those that need no extra."""
-    output = tmp_path_factory.mktemp("sample") / "stores"
-    registry.load_plugins()
-    bindings = [f"Prepare.output = {str(output)!r}"]
-    try:
-        import mini3di  # noqa: F401
-    except ModuleNotFoundError:
-        bindings.append("Prepare.tokenizers = [@tokenizers.protein_blocks(), @tokenizers.kmeans_environment()]")
-    assert main(["--gin_file=prepare_sample.gin", *(f"--gin_bindings={binding}" for binding in bindings)]) == 0
-    return output
-
-
-@pytest.mark.parametrize("vocabulary", VOCABULARIES)
-def test_the_shipped_ids_are_what_prepare_makes_of_the_shipped_coordinates(remade: Path, vocabulary: str) -> None:
-    if vocabulary == "threedi":
-        pytest.importorskip("mini3di")
-    made, shipped = TrajectoryStore(remade / vocabulary), TrajectoryStore(f"sample:{vocabulary}", verify=True)
-    assert made.index.tobytes() == shipped.index.tobytes()
-    for trajectory in range(len(shipped)):
-        np.testing.assert_array_equal(made.ids(trajectory), shipped.ids(trajectory))
-    assert made.sources == shipped.sources
-    assert made.vocabulary.num_clusters == shipped.vocabulary.num_clusters
-
-
-def test_a_store_made_with_shipped_centroids_is_the_shipped_one_to_the_last_byte(remade: Path) -> None:
-    assert TrajectoryStore(remade / "kmeans_environment").digest == TrajectoryStore("sample:kmeans_environment").digest
-
-
-@pytest.mark.parametrize("vocabulary", VOCABULARIES)
-def test_the_sample_has_the_sizes_and_groups_of_its_sources(vocabulary: str) -> None:
-    store = TrajectoryStore(f"sample:{vocabulary}")
-    rows = {
-        str(row["name"]): (str(row["group"]), int(row["num_frames"]), int(row["num_residues"])) for row in store.index
-    }
-    assert rows == {
-        "nglview_rhodopsin": ("P02699", 51, 345),
-        "pbxplore_psi": ("P05106", 225, 56),
-        "prolif_5ht1b": ("P28222", 250, 302),
-    }
-    np.testing.assert_array_equal(store.index["time_step_ns"], [0.02, 0.2, np.nan])
-    assert {(source["package"], source["licence"]) for source in store.sources} == {
-        ("nglview", "MIT"),
-        ("pbxplore", "MIT"),
-        ("prolif", "Apache-2.0"),
-    }
-
-
-@pytest.mark.parametrize(("vocabulary", "accuracy"), [("protein_blocks", 0.945), ("threedi", 0.726)])
-def test_the_sample_has_the_known_persistence_accuracy(vocabulary: str, accuracy: float) -> None:
-    ids = TrajectoryStore(f"sample:{vocabulary}").ids(2)
-    ids = ids[:, (ids >= 0).all(axis=0)]
-    assert (ids[200:] == ids[199:-1]).mean() == pytest.approx(accuracy, abs=0.005)  # targets in the last 20 %
-
-
-def test_the_sample_is_under_two_megabytes() -> None:
-    root = TrajectoryStore("sample:threedi").directory.parent
-    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 2e6
-
-
-def test_the_sample_coordinates_have_plausible_bonds() -> None:
-    for path in (TrajectoryStore("sample:threedi").directory.parent / "coordinates").glob("*.npz"):
-        structure = BackboneNpz().read(path)
-        n, alpha, c, o = np.moveaxis(structure.coordinates, 2, 0)
-        bonded = np.diff(structure.segments) == 0
-        peptide = np.linalg.norm(n[:, 1:] - c[:, :-1], axis=-1)[:, bonded]
-        for length, bond in ((1.46, alpha - n), (1.50, c - alpha), (1.23, o - c)):
-            assert np.linalg.norm(bond, axis=-1).mean() == pytest.approx(length, abs=0.04)
-        assert peptide.mean() == pytest.approx(1.34, abs=0.02)
-        assert peptide.max() < 2.0
+    return write_files(tmp_path)
 
 
 def test_trajectories_are_named_by_their_path_and_stores_report_their_figures(
@@ -352,197 +219,12 @@ def test_the_throughput_is_that_of_what_was_encoded_now(files: Path) -> None:
     assert report(files)["tokens_per_s_core"] > 0
 
 
-WORKER_MODULE = """
-import os, signal, time
-from pathlib import Path
-import numpy as np
-from emprot_core.contracts import Structure
-
-class Fragile:
-    def read(self, path):
-        text = Path(path).read_text()
-        with Path(path).with_name("read.log").open("a") as log:
-            log.write(Path(path).stem)
-        if text == "kill":
-            time.sleep(3)
-            os.kill(os.getpid(), signal.SIGKILL)
-        ids = np.full((3, 4), int(text))
-        return Structure(np.zeros((3, 4, 0, 3), np.float32), np.zeros(4, int), cluster_ids=ids)
-"""
-
-
-@pytest.mark.slow
-def test_workers_give_the_same_store_and_one_that_is_killed_costs_only_its_own_trajectory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "fragile_reader.py").write_text(WORKER_MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    import fragile_reader  # type: ignore[import-not-found]
-
-    for name, text in (("a", "0"), ("b", "1"), ("c", "kill"), ("d", "2")):
-        (tmp_path / f"{name}.txt").write_text(text)
-
-    def job(output: str, num_workers: int) -> Prepare:
-        tokenizer = registry.get("tokenizer", "precomputed")(num_clusters=3)
-        source, target = str(tmp_path / "*.txt"), str(tmp_path / output)
-        return Prepare(source, fragile_reader.Fragile(), [tokenizer], target, num_workers=num_workers)
-
-    with pytest.raises(ValueError, match=r"a worker process ended .* what is finished is kept"):
-        run(job("parallel", 2))
-    kept = list((tmp_path / "parallel" / ".parts").glob("*.json"))
-    (tmp_path / "c.txt").write_text("1")
-    (tmp_path / "read.log").write_text("")
-    run(job("parallel", 2))
-    assert kept
-    assert len((tmp_path / "read.log").read_text()) == 4 - len(kept)
-    run(job("serial", 1))
-    stores = [TrajectoryStore(tmp_path / name / "precomputed") for name in ("parallel", "serial")]
-    assert stores[0].digest == stores[1].digest
-
-
-ORPHAN_MODULE = """
-import os, sys, time
-from pathlib import Path
-from emprot_core.jobs.workers import run_in_workers
-
-def work(folder, name):
-    (folder / f"{name}.pid").write_text(str(os.getpid()))
-    time.sleep(60)
-
-if __name__ == "__main__":
-    list(run_in_workers(work, Path(sys.argv[1]), [("a",), ("b",)], 2))
-"""
-
-
-@pytest.mark.slow
-def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "orphans.py").write_text(ORPHAN_MODULE)
-    parent = subprocess.Popen([sys.executable, str(tmp_path / "orphans.py"), str(tmp_path)])
-
-    def workers() -> list[int]:
-        return [int(path.read_text()) for path in tmp_path.glob("*.pid") if path.read_text()]
-
-    try:
-        assert eventually(lambda: len(workers()) == 2)
-    finally:
-        parent.kill()
-        parent.wait()
-    assert eventually(lambda: not any(is_alive(pid) for pid in workers()))
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 40.0) -> bool:
-    end = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-    return condition()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")  # one that ended and was not waited for counts as ended
-    return not stat.is_file() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def report(files: Path) -> dict[str, Any]:
-    return json.loads((files.parent / "out" / "parity.report.json").read_text())
-
-
-def test_the_report_holds_the_figures_of_the_store(files: Path) -> None:
-    run(prepare(files))
-    got = report(files)
-    assert (got["num_trajectories"], got["num_frames"], got["num_tokens"]) == (3, 19, 10 * 3 + 4 * 3 + 5 * 2)
-    assert (got["ids_used"], got["num_clusters"], got["residues"]) == (2, 2, [2, 3])
-    assert (got["persistence_accuracy"], got["change_rate"]) == (0.0, 1.0)
-    assert got["entropy_bits"] == pytest.approx(1.0, abs=0.01)
-    assert got["frames_per_s"] > 0
-    ids = TrajectoryStore(files.parent / "out" / "parity").ids(1)
-    assert got["sha256"]["apo/r2"] == hashlib.sha256(np.ascontiguousarray(ids)).hexdigest()
-    assert any("mostly noise" in warning for warning in got["warnings"])
-
-
-def test_duplicates_are_named(files: Path) -> None:
-    (files / "apo" / "r2.txt").write_text("10 3")
-    run(prepare(files))
-    assert "apo/r1, apo/r2 have the same IDs: duplicates?" in report(files)["warnings"]
-
-
-def test_a_residue_that_never_has_an_id_is_named_where_the_ids_are_the_users(tmp_path: Path) -> None:
-    ids = np.zeros((5, 6), np.int16)
-    ids[:, 2] = ids[:3, 4] = -1
-    np.save(tmp_path / "a.npy", ids)
-    found = prepared_ids(tmp_path)["warnings"]
-    assert "a: 1 of 6 residues have no ID in any frame: 2" in found
-
-
-def prepared_ids(folder: Path, **options: Any) -> dict[str, Any]:
-    """The report on the store of the NPY files in a folder."""
-    reader, tokenizer = registry.get("reader", "ids_npy"), registry.get("tokenizer", "precomputed")
-    run(Prepare(str(folder / "*.npy"), reader(), [tokenizer(num_clusters=50)], str(folder / "out"), **options))
-    return json.loads((folder / "out" / "precomputed.report.json").read_text())
-
-
-def test_an_id_beyond_the_vocabulary_is_named_with_file_frame_and_residue(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.array([[0, 1], [2, 50]]))
-    with pytest.raises(ValueError, match=r"a\.npy, frame 1, residue 1 has the ID 50, expected -1 \(missing\) to 49"):
-        prepared_ids(tmp_path)
-
-
-def walk(num_frames: int, persistence: float) -> np.ndarray:
-    """(frames, 40) IDs that stay with this probability."""
-    random = np.random.default_rng(0)
-    ids = random.integers(0, 50, (num_frames, 40))
-    for frame in range(1, num_frames):
-        stay = random.random(40) < persistence
-        ids[frame, stay] = ids[frame - 1, stay]
-    return ids
-
-
-@pytest.mark.parametrize(
-    ("order", "message"),
-    [
-        (np.arange(250), ""),
-        (np.array(sorted(map(str, range(250)))).astype(int), "wrong time order"),
-        (np.array(sorted(map(str, range(1, 251)))).astype(int) - 1, "wrong time order"),
-        (np.random.default_rng(0).permutation(250), "no order in time"),
-    ],
-)
-def test_frames_in_another_order_than_that_of_time_are_noticed(tmp_path: Path, order: np.ndarray, message: str) -> None:
-    np.save(tmp_path / "a.npy", walk(250, 0.7)[order])
-    found = [warning for warning in prepared_ids(tmp_path)["warnings"] if "order" in warning]
-    assert len(found) == bool(message)
-    assert all(message in warning for warning in found)
-
-
 def test_coordinates_are_needed_by_tokenizers_that_read_them(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((5, 6), int))
     reader, tokenizer = registry.get("reader", "ids_npy"), registry.get("tokenizer", "protein_blocks")
     job = Prepare(str(tmp_path / "*.npy"), reader(), [tokenizer()], str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.npy holds cluster IDs and no coordinates, which protein_blocks needs"):
         run(job)
-
-
-class NamedReader(LengthReader):
-    """As LengthReader, with one sequence for all; the group is the folder."""
-
-    def read(self, path: Path) -> Structure:
-        structure = super().read(path)
-        count = structure.coordinates.shape[1]
-        residues = np.array([(number, "ALA") for number in range(count)], [("number", np.int32), ("name", "U4")])
-        return structure._replace(residues=residues, group=path.parent.name)
-
-
-def test_the_same_protein_under_two_names_is_noticed_and_can_be_joined(files: Path) -> None:
-    (files / "holo" / "r1.txt").write_text("5 3")
-    for group_by, output in (("group", "out"), ("sequence", "joined")):
-        source, target = str(files / "**" / "*.txt"), str(files.parent / output)
-        run(Prepare(source, NamedReader(), [FrameParity()], target, group_by=group_by))  # type: ignore[arg-type]
-    warning = "the groups apo, holo have one sequence of residues: a split by group may put the same protein on both"
-    assert any(text.startswith(warning) for text in report(files)["warnings"])
-    joined = TrajectoryStore(files.parent / "joined" / "parity")
-    assert joined.index["group"].tolist() == ["apo", "apo", "apo"]
 
 
 class BareReader(LengthReader):
@@ -657,11 +339,3 @@ def test_a_split_is_kept_in_the_store_and_is_the_same_for_every_run(files: Path)
         stored.spans(index)
     with pytest.raises(StoreError, match="keeps no array 'split_train'"):
         registry.get("split", "Stored")("sample:threedi")
-
-
-def test_a_protein_on_both_sides_of_the_split_is_named(files: Path) -> None:
-    (files / "holo" / "r1.txt").write_text("5 3")
-    split = registry.get("split", "ByGroup")(train=["apo"], test=["holo"], validation=0.0)
-    source, target = str(files / "**" / "*.txt"), str(files.parent / "out")
-    run(Prepare(source, NamedReader(), [FrameParity()], target, split=split))
-    assert any("holo/r1 is held out, but its protein is in training" in text for text in report(files)["warnings"])
