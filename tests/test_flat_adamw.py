@@ -7,6 +7,7 @@ import pytest
 import torch
 from optimizing import optimizer, small_model, train_step
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 
 def flat_adamw(model: nn.Module) -> torch.optim.Optimizer:
@@ -96,3 +97,27 @@ def test_a_restored_flattened_adamw_goes_on_to_the_bit(tmp_path) -> None:
         flat_step(model, first, [1, index])
         flat_step(again, second, [1, index])
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_a_flattened_adamw_calls_the_hooks_of_its_steps() -> None:
+    model, called = small_model(), []
+    steps = flat_adamw(model)
+    handles = [
+        steps.register_step_pre_hook(lambda *_: called.append("pre")),
+        steps.register_step_post_hook(lambda *_: called.append("post")),
+        register_optimizer_step_pre_hook(lambda *_: called.append("pre of all")),
+        register_optimizer_step_post_hook(lambda *_: called.append("post of all")),
+    ]
+    while handles:
+        called.clear()
+        flat_step(model, steps, [0, 1])
+        assert len(called) == len(handles)
+        handles.pop().remove()
+
+
+def test_a_flattened_adamw_has_a_name_in_a_profile() -> None:
+    model = small_model()
+    steps = flat_adamw(model)
+    with torch.profiler.profile() as profile:
+        flat_step(model, steps, [0, 1])
+    assert "Optimizer.step#FlatAdamW.step" in {event.name for event in profile.events()}

@@ -1,10 +1,12 @@
 """Adam and its kin. Weight decay leaves out biases and every parameter of fewer than two dimensions."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from emprot_core.registry import register
 
@@ -20,6 +22,27 @@ class FlatAdamW(torch.optim.AdamW):
     """
 
     is_flat = False
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """What torch puts around `step`: hooks of steps, and a name in profiles. Left out where there is neither.
+
+        In a loop it takes longer than the kernel.
+        """
+        observed = torch.optim.Optimizer.profile_hook_step(func)
+
+        @wraps(func)
+        def step(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+            is_observed = (
+                torch.autograd._profiler_enabled()
+                or self._optimizer_step_pre_hooks
+                or self._optimizer_step_post_hooks
+                or _global_optimizer_pre_hooks
+                or _global_optimizer_post_hooks
+            )
+            return observed(self, *args, **kwargs) if is_observed else func(self, *args, **kwargs)
+
+        return step
 
     def flatten(self) -> None:
         """Before the first step: put flat tensors, of which the parameters become views, in their place."""
