@@ -61,6 +61,8 @@ class NonFinite(Hook):
         suspect = trainer.step_loss
         if not trainer.scaler.is_enabled():
             suspect = suspect + trainer.gradient_norm()
+            if not suspect.is_cuda and math.isfinite(suspect):
+                return
             _withhold(trainer, suspect)
         window_ids = [batch["window_ids"] for batch in trainer.micro_batches if "window_ids" in batch]
         self._recent.append(_Step(trainer.step + 1, suspect, window_ids))
