@@ -38,7 +38,7 @@ def _has_target(batch: Batch) -> bool:
     """Whether a position counts. Mostly one look shows it, and one in the middle: the ends of a chain have no ID."""
     # As arrays: to look at one number takes a tenth of the time that it takes in a tensor.
     targets, steps, residues = (
-        tensor.cpu().numpy()
+        (tensor if tensor.is_cpu else tensor.cpu()).numpy()
         for tensor in (batch["future_cluster_ids"], batch["future_step_mask"], batch["residue_mask"])
     )
     middle = targets.shape[2] // 2

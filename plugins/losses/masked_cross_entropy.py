@@ -42,10 +42,8 @@ class MaskedCrossEntropy:
 
     def __call__(self, outputs: Outputs, batch: Batch) -> LossTerms:
         """The loss of cluster_logits (B, F, N, C), in nats, computed in float32 or better."""
-        return terms_of_logits(outputs, batch, self.weights, self._objective)
+        return terms_of_logits(outputs, batch, self.weights, self._smoothed if self.label_smoothing else None)
 
-    def _objective(self, nll: Tensor, logits: Tensor) -> Tensor:
-        if not self.label_smoothing:
-            return nll
+    def _smoothed(self, nll: Tensor, logits: Tensor) -> Tensor:
         uniform = logits.logsumexp(dim=-1) - logits.mean(dim=-1)
         return (1 - self.label_smoothing) * nll + self.label_smoothing * uniform

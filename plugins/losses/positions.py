@@ -35,6 +35,11 @@ class PositionWeights:
             raise ValueError("the loss has class_weights of its own; leave them out, or leave the balancing out")
         self.of_classes = weights
 
+    @property
+    def are_one(self) -> bool:
+        """Whether every position of M weighs 1."""
+        return self.of_horizons is None and self.of_classes is None
+
     def __call__(self, mask: Tensor, targets: Tensor, num_clusters: int, dtype: torch.dtype) -> Tensor:
         """(B, F, N), of mask and targets (B, F, N).
 
@@ -59,17 +64,25 @@ def masked_targets(batch: Batch) -> tuple[Tensor, Tensor]:
     return mask, torch.where(mask, batch["future_cluster_ids"], MISSING_ID)
 
 
-def terms_of_logits(outputs: Outputs, batch: Batch, weights: PositionWeights, objective: Objective) -> LossTerms:
-    """The weighted sum of an objective over cluster_logits (B, F, N, C), computed in float32 or better."""
+def terms_of_logits(
+    outputs: Outputs, batch: Batch, weights: PositionWeights, objective: Objective | None = None
+) -> LossTerms:
+    """The weighted sum of an objective, by default the plain cross-entropy, over cluster_logits (B, F, N, C).
+
+    Computed in float32 or better.
+    """
     logits = outputs["cluster_logits"]
     logits = logits if logits.dtype == torch.float64 else logits.float()
     mask, targets = masked_targets(batch)
     # ignore_index instead of logits[M]: the same numbers without a copy, and without a sync on CUDA.
     nll = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=MISSING_ID, reduction="none")
     nll = nll.view_as(targets)
-    applied = weights(mask, targets, logits.shape[-1], logits.dtype)
     scores = TokenScores(mask, nll.detach(), logits.detach().argmax(dim=-1))
-    return LossTerms((applied * objective(nll, logits)).sum(), applied.sum(), scores)
+    if weights.are_one and objective is None:
+        return LossTerms(nll.sum(), mask.sum(dtype=nll.dtype), scores)
+    applied = weights(mask, targets, logits.shape[-1], logits.dtype)
+    minimised = nll if objective is None else objective(nll, logits)
+    return LossTerms((applied * minimised).sum(), applied.sum(), scores)
 
 
 def check_smoothing(label_smoothing: float) -> float:
