@@ -68,6 +68,13 @@ def test_steps_can_start_at_any_step(gather):
         assert [window_ids(step) for step in loader.steps(3, first, 1)] == whole[first:]
 
 
+def test_the_order_does_not_depend_on_how_many_steps_are_ordered_together(gather, monkeypatch):
+    loader = WindowLoader(gather, batch_size=4, seed=1)
+    together = [window_ids(step) for step in loader.steps(0, 0, 1)]
+    monkeypatch.setattr("emprot_core.data.loader._STEPS_AT_ONCE", 3)
+    assert [window_ids(step) for step in loader.steps(0, 0, 1)] == together
+
+
 @pytest.mark.parametrize("first_step", [0, 2])
 def test_the_windows_of_a_step_depend_on_neither_ranks_nor_accumulation(gather, first_step):
     contents = []

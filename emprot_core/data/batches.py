@@ -89,7 +89,7 @@ class Gather:
             "input_cluster_ids": torch.from_numpy(inputs),
             "times": torch.from_numpy(located.times),
             "sequence_lengths": torch.from_numpy(located.residues),
-            "history_mask": torch.from_numpy(inputs >= 0),
+            "history_mask": torch.from_numpy(inputs > MISSING_ID),
             "residue_mask": torch.from_numpy(self._residue_mask(located.residues, len(widths) == 1)),
             "future_cluster_ids": torch.from_numpy(targets),
             "future_step_mask": torch.from_numpy(located.step_mask),

@@ -12,7 +12,7 @@ from emprot_core.batch import MISSING_ID, Batch
 from emprot_core.data.batches import Gather, Located, has_target
 from emprot_core.data.store import StoreError
 
-_STEPS_AT_ONCE = 64  # the order of so many steps is computed together: one step's windows are too few for numpy
+_STEPS_AT_ONCE = 256  # the order of so many steps is computed together: one step's windows are too few for numpy
 
 
 class WindowLoader:
