@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.interleave import target
+from benchmarks.targets import target
 from benchmarks.timing import spread
 from emprot_core import config, registry
 from emprot_core.hooks.base import Hook, RunInfo, TrainerView

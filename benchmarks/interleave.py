@@ -26,8 +26,3 @@ def interleaved(
 def median_ratio(numerator: list[float], denominator: list[float]) -> float:
     """The median of the rounds' own ratios: both were timed at about the same moment."""
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
-
-
-def target(what: str, bound: float, measured: float, at_least: bool = False) -> dict[str, Any]:
-    """A figure beside the bound that it must keep."""
-    return {"what": what, "bound": bound, "at_least": at_least, "measured": measured}

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from benchmarks.interleave import interleaved, median_ratio, target
+from benchmarks.interleave import interleaved, median_ratio
+from benchmarks.targets import target
 from benchmarks.timing import spread
 from emprot_core.batch import MISSING_ID, Batch
 from emprot_core.contracts import Vocabulary

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import hook_cost
-from benchmarks.interleave import median_ratio, target
+from benchmarks.interleave import median_ratio
+from benchmarks.targets import target
 from benchmarks.timing import in_fresh_process, spread
 from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, B, C, F, K, N, Problem, TinyModel, make_batches
 from emprot_core import registry

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.targets import ON_CUDA
+
 Measured = dict[str, Any]
 
 
@@ -17,11 +19,11 @@ def write_report(folder: Path, path: Path) -> None:
     results = read_results(folder)
     parts = [
         "# Measured speed and memory",
-        "Written by `python -m benchmarks` from the files in `results/`; do not edit. A figure that was not measured "
-        "is not here. On a CPU times are those of the process in one thread, forms take turns, and medians are given "
-        "(10th to 90th percentile).",
+        "Written by `python -m benchmarks` from the files in `results/`; do not edit. The place of a figure that was "
+        "not measured is empty. On a CPU times are those of the process in one thread, forms take turns, and medians "
+        "are given (10th to 90th percentile).",
         "## Targets",
-        _table(["target", "on", "bound", "measured", "met"], [row for result in results for row in _targets(result)]),
+        _table(["target", "on", "bound", "measured", "met"], [*_measured(results), *_not_measured(results)]),
     ]
     for result in results:
         parts += [f"## {result['suite']}, {result['on']}", _origin(result)]
@@ -67,13 +69,23 @@ def compare(first: Path, second: Path) -> str:
     return "\n\n".join([f"{first}: {_origin(before)}", f"{second}: {_origin(after)}", _table(header, rows)])
 
 
-def _targets(result: Measured) -> list[list[str]]:
+def _measured(results: list[Measured]) -> list[list[str]]:
     rows = []
-    for target in _all(result):
-        bound = f"{'>=' if target['at_least'] else '<='} {target['bound']:g}"
-        met = "yes" if _margin(target) >= 1 else "**no**"
-        rows.append([target["what"], result["on"], bound, f"{target['measured']:.3g}", met])
+    for result in results:
+        for target in _all(result):
+            met = "yes" if _margin(target) >= 1 else "**no**"
+            bound = _bound(target["bound"], target["at_least"])
+            rows.append([target["what"], result["on"], bound, f"{target['measured']:.3g}", met])
     return rows
+
+
+def _not_measured(results: list[Measured]) -> list[list[str]]:
+    known = {target["what"] for result in results for target in _all(result)}
+    return [[what, "cuda", _bound(*bound), "", ""] for what, bound in ON_CUDA.items() if what not in known]
+
+
+def _bound(bound: float, at_least: bool) -> str:
+    return f"{'>=' if at_least else '<='} {bound:g}"
 
 
 def _all(result: Measured) -> list[Measured]:

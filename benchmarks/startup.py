@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.interleave import target
 from benchmarks.loop import emprot, hand_written
+from benchmarks.targets import target
 from benchmarks.timing import in_fresh_process, spread
 from benchmarks.tiny import Problem, TinyModel, make_batches
 

@@ -9,6 +9,7 @@ import torch
 from emprot_plugins.readers.backbone_npz import BackboneNpz
 from emprot_plugins.tokenizers.kmeans import nearest_centroids
 
+from benchmarks.targets import target
 from benchmarks.timing import time_ms
 from emprot_core import registry
 from emprot_core.contracts import Structure
@@ -40,7 +41,7 @@ def _encode(name: str) -> dict[str, Any]:
     times = time_ms(lambda: [tokenizer.encode(s) for s in structures], torch.device("cpu"), 2, 10)
     rates = _rates(times["median_ms"])
     least = _MIN_TOKENS_PER_S.get(name)
-    targets = [_target(f"{name}: tokens a second", least, True, 1e6 * rates[_TOKENS])] if least else []
+    targets = [target(f"{name}: tokens a second", least, 1e6 * rates[_TOKENS], at_least=True)] if least else []
     return _record(name, {"encode": times}, rates, targets)
 
 
@@ -83,12 +84,8 @@ def _assign(device: str) -> dict[str, Any]:
         "bare product": time_ms(multiply, torch.device(device), 2, 10),
     }
     ratio = times["nearest centroid"]["median_ms"] / times["bare product"]["median_ms"]
-    targets = [_target(f"{_NUM_CENTROIDS} centroids: nearest centroid / bare product", _MAX_PRODUCTS, False, ratio)]
+    targets = [target(f"{_NUM_CENTROIDS} centroids: nearest centroid / bare product", _MAX_PRODUCTS, ratio)]
     return _record(f"{_NUM_CENTROIDS} centroids", times, {"nearest centroid / bare product": ratio}, targets)
-
-
-def _target(what: str, bound: float, at_least: bool, measured: float) -> dict[str, Any]:
-    return {"what": what, "bound": bound, "at_least": at_least, "measured": measured}
 
 
 def _record(

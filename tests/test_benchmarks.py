@@ -8,6 +8,7 @@ import pytest
 from benchmarks import loader, loop
 from benchmarks.__main__ import SUITES
 from benchmarks.report import compare, write_plot, write_report
+from benchmarks.targets import MFU, target_on_cuda
 
 
 def result(suite: str, median: float, measured: float = 0.5, at_least: bool = False) -> dict:
@@ -54,7 +55,17 @@ def test_the_report_sets_every_target_beside_what_was_measured(folder) -> None:
     text = (folder / "RESULTS.md").read_text()
     assert "| loop ratio | cpu | <= 1 | 0.5 | yes |" in text
     assert "| loader ratio | cuda | >= 1 | 0.5 | **no** |" in text
+    assert f"| {MFU} | cuda | >= 0.5 |  |  |" in text
     assert "| ours | 2 | 1 to 4 |" in text
+
+
+def test_a_figure_from_cuda_takes_the_empty_place_of_its_target(folder) -> None:
+    measured = result("step", 1.0)
+    measured["records"][0]["targets"] = [target_on_cuda(MFU, 0.625)]
+    (folder / "cuda-step.json").write_text(json.dumps(measured))
+    write_report(folder, folder / "RESULTS.md")
+    rows = [line for line in (folder / "RESULTS.md").read_text().splitlines() if line.startswith(f"| {MFU}")]
+    assert rows == [f"| {MFU} | cuda | >= 0.5 | 0.625 | yes |"]
 
 
 def test_two_results_are_compared_form_by_form(folder, tmp_path) -> None:
