@@ -206,6 +206,29 @@ def test_a_finished_trajectory_is_not_encoded_again_unless_its_file_changed(file
     assert not half_written.parent.exists()
 
 
+def test_a_run_that_ends_while_stores_are_checked_shows_none_and_goes_on(files: Path, monkeypatch) -> None:
+    encoded: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("emprot_core.jobs.prepare.report_store", lambda *_: sys.exit(130))
+        with pytest.raises(SystemExit):
+            run(prepare(files, Shown(encoded)))
+    assert [path.name for path in (files.parent / "out").iterdir()] == [".parts"]
+    run(prepare(files, Shown(encoded)))
+    assert encoded == [10, 4, 5]
+    assert report(files)["store"] == str(files.parent / "out" / "parity")
+    assert len(TrajectoryStore(files.parent / "out" / "parity", verify=True)) == 3
+
+
+def test_a_store_that_appears_meanwhile_is_named(files: Path) -> None:
+    class Jealous(FrameParity):
+        def encode(self, structure: Structure) -> np.ndarray:
+            (files.parent / "out" / "parity" / "mine").mkdir(parents=True, exist_ok=True)
+            return super().encode(structure)
+
+    with pytest.raises(StoreError, match=r"parity appeared while it was written; remove it and start again"):
+        run(prepare(files, Jealous()))
+
+
 def test_the_throughput_is_that_of_what_was_encoded_now(files: Path) -> None:
     (files / "holo" / "r1.txt").write_text("")
     with pytest.raises(ValueError, match="is empty"):

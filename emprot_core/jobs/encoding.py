@@ -7,6 +7,7 @@ without its record does not count, and one whose key differs was made from other
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,10 +102,12 @@ def find_part(folder: Path, name: str, key: str) -> Part | None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed have left: files without a record."""
+    """Remove what processes that were killed have left: files without a record, and stores that nobody has seen."""
     finished = {path.stem for path in folder.glob("*.json")}
     for path in folder.iterdir():
-        if path.suffix == ".partial" or path.name.partition(".")[0] not in finished:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix == ".partial" or path.name.partition(".")[0] not in finished:
             path.unlink()
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from emprot_core.jobs.encoding import (
     find_part,
     remove_unfinished,
 )
+from emprot_core.jobs.encoding_progress import with_progress
 from emprot_core.jobs.fitting import (
     Extent,
     Measured,
@@ -42,7 +43,7 @@ from emprot_core.jobs.workers import run_in_workers
 from emprot_core.registry import register
 
 _log = logging.getLogger("emprot")
-_PARTS = ".parts"
+_PARTS, _UNSEEN = ".parts", "stores"
 
 
 @register("job")
@@ -50,8 +51,8 @@ class Prepare:
     """Reads trajectories, turns them into cluster IDs, and writes one store a tokenizer: <output>/<its name>.
 
     A trajectory is named by its path below the folder that all have in common, without the suffix; where the reader
-    knows no protein, that name is its group too. A store is seen only when it is complete, and is then read back and
-    its hashes and IDs are checked; <output>/<name>.report.json says what is in it and what looks wrong.
+    knows no protein, that name is its group too. A store is seen only when all are complete, were read
+    back, and their hashes and IDs checked; <output>/<name>.report.json says what is in it and what looks wrong.
 
     Trajectories are encoded one by one, several at a time, into <output>/.parts: Prepare started again, after
     whatever ended it, goes on with those that are missing. A part is used again only while its files, the reader and
@@ -137,12 +138,15 @@ class Prepare:
         groups = self._groups(parts)
         check_still_inside(learnt, inside_training(learnt, parts, groups, self.split), parts)
         spans = None if self.split is None else self.split.spans(index_of(parts, groups))
-        write_stores(self.output, self.tokenizers, parts, self._parts, groups, spans, self.compact)
+        unseen = self._parts / _UNSEEN
+        write_stores(unseen, self.tokenizers, parts, self._parts, groups, spans, self.compact)
         elapsed_s = time.perf_counter() - started
         for tokenizer in self.tokenizers:
-            store = TrajectoryStore(self.output / tokenizer.name, verify=True)
-            report = report_store(store, parts, skipped, new, elapsed_s)
-            self._keep(report, store.vocabulary.name)
+            store = TrajectoryStore(unseen / tokenizer.name, verify=True)
+            report = report_store(store, self.output / tokenizer.name, parts, skipped, new, elapsed_s)
+            self._keep(report, tokenizer.name)
+        for tokenizer in self.tokenizers:
+            _show(unseen / tokenizer.name, self.output / tokenizer.name)
         _log.info("%d of %d trajectories were encoded now, in %.1f s", len(new), len(parts), elapsed_s)
         for tokenizer in self.tokenizers:
             folder = self.output / tokenizer.name
@@ -190,23 +194,14 @@ class Prepare:
         if parts:
             _log.info("%d trajectories are encoded already, in %s", len(parts), self._parts)
         missing = [(name, path, keys[name]) for name, path in trajectories.items() if name not in parts]
-        with ExitStack() as stack:
-            bar = stack.enter_context(tqdm(total=len(keys), initial=len(parts), unit=" trajectory", disable=None))
-            new: list[Part] = []
-            num_frames, num_tokens, started = 0, 0, time.perf_counter()
-            work = stack.enter_context(closing(run_in_workers(encode_trajectory, encoder, missing, self.num_workers)))
-            for name, result in work:
+        new: list[Part] = []
+        with closing(run_in_workers(encode_trajectory, encoder, missing, self.num_workers)) as work:
+            for name, result in with_progress(work, len(keys), len(parts)):
                 if isinstance(result, ValueError):
                     self._skip(name, result, skipped)
                 else:
                     parts[name] = result
                     new.append(result)
-                    num_frames += result.num_frames
-                    num_tokens += result.num_frames * result.num_residues
-                spent_s = time.perf_counter() - started
-                rates = f"{num_frames / spent_s:.0f} frames/s, {num_tokens / spent_s:.0f} tokens/s"
-                bar.set_postfix_str(rates, refresh=False)
-                bar.update()
         if not parts:
             raise ValueError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
         return [parts[name] for name in trajectories if name in parts], new
@@ -230,3 +225,10 @@ class Prepare:
         )
         for line in report.lines():
             _log.info("%s", line)
+
+
+def _show(unseen: Path, store: Path) -> None:
+    try:
+        os.rename(unseen, store)
+    except OSError as error:
+        raise StoreError(f"{store} appeared while it was written; remove it and start again") from error

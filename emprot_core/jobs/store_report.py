@@ -56,9 +56,17 @@ class StoreReport(NamedTuple):
 
 
 def report_store(
-    store: TrajectoryStore, parts: Sequence[Part], skipped: Mapping[str, str], new: Sequence[Part], elapsed_s: float
+    store: TrajectoryStore,
+    directory: Path,
+    parts: Sequence[Part],
+    skipped: Mapping[str, str],
+    new: Sequence[Part],
+    elapsed_s: float,
 ) -> StoreReport:
-    """The report on a store of these parts; `new` are those encoded now, all of it in `elapsed_s`."""
+    """The report on a store of these parts that will lie in `directory`.
+
+    `new` are the parts encoded now; it all took `elapsed_s`.
+    """
     name = store.vocabulary.name
     counts, same, pairs = _count(store)
     shares = counts[counts > 0] / max(1, counts.sum())
@@ -67,7 +75,7 @@ def report_store(
     tokens = int((frames * residues).sum())
     encode_s = sum(part.encode_s[name] for part in parts)
     return StoreReport(
-        store=str(store.directory),
+        store=str(directory),
         num_trajectories=len(store),
         num_groups=len(np.unique(store.index["group"])),
         num_frames=int(frames.sum()),
