@@ -176,6 +176,18 @@ def test_an_error_with_arguments_keeps_them(config_of, toy: ModuleType, monkeypa
     assert caught.value.__notes__ == ["while building models.Tiny for Trainer.model (base.gin:4)"]
 
 
+def test_an_error_about_a_parameter_names_where_it_was_bound(config_of, toy: ModuleType, monkeypatch):
+    def refuse(self: object) -> None:
+        raise ValueError("width is 0, expected 1 or more")
+
+    monkeypatch.setattr(toy.Recorded, "__post_init__", refuse)
+    with pytest.raises(ValueError, match="width is 0") as caught:
+        config_of("models.Tiny.depth = 2", "models.Tiny.width = 0").build("run.job")
+    built, *places = caught.value.__notes__
+    assert built == "while building models.Tiny for Trainer.model (base.gin:4)"
+    assert places == ["with models.Tiny.width from --gin_bindings[1]:1"]
+
+
 def test_no_gin_frame_is_above_what_is_built(config_of):
     with pytest.raises(OSError, match="No space left") as caught:
         config_of("Trainer.model = @models.Wide()").build("run.job")

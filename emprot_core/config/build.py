@@ -1,5 +1,6 @@
 """The object graph of a config, built with plain calls: no gin frame and no wrapper is left around any object."""
 
+import re
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
@@ -57,7 +58,14 @@ class Builder:
         except Exception as error:
             name = "/".join((*node.scope, self._bindings.entries[reference.name].short_selector))
             _note(error, f"while building {name} for {binding} ({reference.location})")
+            for given in self._bindings.of(node).values():
+                if _mentions(error, given.parameter):
+                    _note(error, f"with {given} from {given.location}")
             raise
+
+
+def _mentions(error: Exception, parameter: str) -> bool:
+    return re.search(rf"\b{re.escape(parameter)}\b", str(error)) is not None
 
 
 def _note(error: Exception, note: str) -> None:
