@@ -16,6 +16,7 @@ from benchmarks.interleave import interleaved
 from benchmarks.targets import MFU, target_on_cuda
 from benchmarks.timing import in_fresh_process, peak_memory_mb, spread
 from emprot_core import registry
+from emprot_core.attention.products import FLOPS
 from emprot_core.batch import Batch, move_batch
 from emprot_core.training.forward_loss import ForwardLoss
 
@@ -63,7 +64,7 @@ def measure(case: Case, device_name: str) -> dict[str, Any]:
         torch.use_deterministic_algorithms(True)
     works, num_parameters = make_works(case, device)
     peak = peak_memory_mb(works["whole step"], device)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FLOPS) as counter:
         works["whole step"]()
     flops = counter.get_total_flops()
     seconds = interleaved(works, case.num_repeats, device)

@@ -1,4 +1,6 @@
-"""Matrix products for the block-wise kernels: on a CPU by oneDNN, elsewhere and in float64 torch's own."""
+"""Matrix products: on a CPU by oneDNN, elsewhere and in float64 torch's own."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,19 +11,22 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 _PIECE = 512
 """Rows or columns of a product that is stored or added elsewhere: a piece fits the cache."""
 
+_LEAST_GAINING = 1 << 21
+"""Multiplications in a product from which on oneDNN, which takes longer to start, is the faster one."""
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a (m, k) @ b (k, n), by oneDNN on a CPU in fp32 and bf16.
+
+def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
+    """a (m, k) @ b (k, n), plus row (n,) where given, by oneDNN on a CPU in fp32 and bf16.
 
     torch.mm takes fp32 to MKL, which leaves AVX-512 unused on processors that Intel did not make: 95 GFLOP/s
     where oneDNN gives 215, on one Zen 5 core. No public function of torch reaches oneDNN in fp32; this operator is the
     one that torch.compile emits for a linear layer. One call costs 17 us: not for small products.
     """
     if not _suits_onednn(a):
-        return a @ b
+        return a @ b if row is None else torch.addmm(row, a, b)
     if not (b.is_contiguous() or b.T.is_contiguous()):
         b = b.contiguous()  # with any other layout oneDNN falls back to its reference loop, 1000 times slower
-    return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(a, b.T, row, "none", [], "")
 
 
 def product_into(out: Tensor, a: Tensor, b: Tensor) -> None:
@@ -45,6 +50,21 @@ def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
     for start in range(0, a.shape[0], _PIECE):
         piece = slice(start, start + _PIECE)
         total[piece] += product(a[piece], b)
+
+
+def gains_from_onednn(a: Tensor, num_multiplications: int) -> bool:
+    """Whether `product` of a in fp32 is faster than torch's own; autocast and bf16 bring torch to oneDNN anyway."""
+    is_large = num_multiplications >= _LEAST_GAINING
+    return is_large and a.dtype is torch.float32 and _suits_onednn(a) and not torch.is_autocast_enabled("cpu")
+
+
+def flops_of_product(a_shape: torch.Size, b_shape: torch.Size, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    """For torch's FlopCounterMode, which does not know the operator."""
+    return 2 * a_shape.numel() * b_shape[0]
+
+
+FLOPS = {torch.ops.mkldnn._linear_pointwise: flops_of_product} if _HAS_ONEDNN else {}
+"""The custom_mapping of a FlopCounterMode."""
 
 
 def _suits_onednn(a: Tensor) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from emprot_core.attention.products import FLOPS
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
@@ -18,10 +19,9 @@ class Throughput(Hook):
 
     Means over the steps since the last logged one. `data` is all between two steps, a checkpoint included; `forward`
     is model, loss and metrics; `optimizer` is all that comes after the last backward. FLOPs are counted in the first
-    step by torch's FlopCounterMode (matrix products and attention) and taken for every step; it does not know the CPU's
-    own products (attention.packed, LinearCrossEntropy), so there it counts too few. On CUDA times come from
-    events, read when a step is logged, and time/mfu is the share of the rate that a large matrix product reached when
-    training started.
+    step by torch's FlopCounterMode (matrix products and attention) and taken for every step. On CUDA times come
+    from events, read when a step is logged, and time/mfu is the share of the rate that a large matrix product reached
+    when training started.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Throughput(Hook):
     def on_step_start(self, trainer: TrainerView) -> None:
         self._mark("forward")
         if not self._flops_per_step:
-            self._counter = FlopCounterMode(display=False)
+            self._counter = FlopCounterMode(display=False, custom_mapping=FLOPS)
             self._counter.__enter__()
 
     def on_backward_end(self, trainer: TrainerView) -> None:

@@ -3,6 +3,7 @@
 from einops import rearrange
 from torch import Tensor, nn
 
+from emprot_core.attention.linear import Linear
 from emprot_core.contracts import Attention
 
 
@@ -14,9 +15,9 @@ class AttentionLayer(nn.Module):
         self.num_heads = num_heads
         self.attention = attention
         self.norm = nn.LayerNorm(d_embed)
-        self.to_query = nn.Linear(d_embed, d_embed)
-        self.to_key_value = nn.Linear(d_embed, 2 * d_embed)
-        self.to_output = nn.Linear(d_embed, d_embed)
+        self.to_query = Linear(d_embed, d_embed)
+        self.to_key_value = Linear(d_embed, 2 * d_embed)
+        self.to_output = Linear(d_embed, d_embed)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -35,9 +36,9 @@ class FeedForward(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.LayerNorm(d_embed),
-            nn.Linear(d_embed, 4 * d_embed),
+            Linear(d_embed, 4 * d_embed),
             nn.GELU(),
-            nn.Linear(4 * d_embed, d_embed),
+            Linear(4 * d_embed, d_embed),
             nn.Dropout(dropout),
         )
 

@@ -5,12 +5,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor, nn
 
 from emprot_core import registry
 from emprot_core.attention import auto
+from emprot_core.attention.linear import linear
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Attention, Mixing, Outputs
 from emprot_core.registry import register
@@ -117,7 +117,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         """
         outputs = self.features(input_cluster_ids, times, sequence_lengths, history_mask, state)
         weight, bias = self.classifier()
-        logits = F.linear(outputs.pop("features"), weight)
+        logits = linear(outputs.pop("features"), weight)
         if bias is not None:
             logits = logits + bias[:, None, :]
         return {"cluster_logits": logits, **outputs}
