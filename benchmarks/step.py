@@ -8,14 +8,16 @@ import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.interleave import interleaved
+from benchmarks.interleave import interleaved, median_ratio
 from benchmarks.targets import MFU, target_on_cuda
 from benchmarks.timing import in_fresh_process, peak_memory_mb, spread
 from emprot_core import registry
+from emprot_core.attention import products
 from emprot_core.attention.products import FLOPS
 from emprot_core.batch import Batch, move_batch
 from emprot_core.training.forward_loss import ForwardLoss
@@ -39,9 +41,14 @@ class Case:
     loss: str = "MaskedCrossEntropy"
 
 
+BY_TORCH = "whole step, products by torch"
 SMALL = Case("small", B=4, K=10, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4, num_repeats=20)
 CASES = {
-    "cpu": [SMALL, Case("long", B=2, K=64, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4, num_repeats=8)],
+    "cpu": [
+        SMALL,
+        Case("long", B=2, K=64, N=302, F=4, C=256, D=64, num_layers=2, num_heads=4, num_repeats=8),
+        Case("wide", B=2, K=10, N=300, F=5, C=256, D=512, num_layers=2, num_heads=8, num_repeats=5),
+    ],
     "cuda": [
         SMALL,
         Case("gpcr", 8, 10, 300, 5, 50_000, 512, 8, 8, 30, "bfloat16", "LinearCrossEntropy"),
@@ -80,6 +87,8 @@ def measure(case: Case, device_name: str) -> dict[str, Any]:
         "times": {name: spread(values) for name, values in seconds.items()},
         "ratios": {"share of the matrix product's rate (MFU)": per_s / rates["matmul_flops_per_s"]},
     }
+    if BY_TORCH in seconds:
+        record["ratios"][f"{BY_TORCH} / whole step"] = median_ratio(seconds[BY_TORCH], seconds["whole step"])
     # The optimizer reads weight, gradient and two moments, and writes all but the gradient.
     optimizer_rate = 7 * 4 * num_parameters / statistics.median(seconds["optimizer"])
     record["ratios"]["share of the copy's bandwidth, optimizer"] = optimizer_rate / rates["copy_bytes_per_s"]
@@ -113,8 +122,15 @@ def make_works(case: Case, device: torch.device) -> tuple[dict[str, Callable[[],
         optimizer.step()
         torch._foreach_zero_([parameter.grad for parameter in flat])
 
+    def step_by_torch() -> None:
+        with patch.object(products, "_HAS_ONEDNN", False):
+            step()
+
     works = {"forward": forward, "forward and backward": forward_backward, "optimizer": optimizer.step}
-    return {**works, "whole step": step}, sum(p.numel() for p in model.parameters())
+    works["whole step"] = step
+    if device.type == "cpu":
+        works[BY_TORCH] = step_by_torch
+    return works, sum(p.numel() for p in model.parameters())
 
 
 def machine_rates(device: torch.device, dtype: str) -> dict[str, float]:
@@ -124,7 +140,7 @@ def machine_rates(device: torch.device, dtype: str) -> dict[str, float]:
     source = torch.ones((1 << 28) if on_cuda else (1 << 25), device=device)
     into = torch.empty_like(source)
     factor = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
-    works = {"copy": lambda: into.copy_(source), "product": lambda: factor @ factor}
+    works = {"copy": lambda: into.copy_(source), "product": lambda: products.product(factor, factor)}
     seconds = {name: statistics.median(values) for name, values in interleaved(works, 10, device).items()}
     return {
         "matmul_flops_per_s": 2 * size**3 / seconds["product"],
