@@ -2,6 +2,7 @@
 
 import copy
 import math
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -99,20 +100,34 @@ def test_a_restored_flattened_adamw_goes_on_to_the_bit(tmp_path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
-def test_a_flattened_adamw_calls_the_hooks_of_its_steps() -> None:
+REGISTER = {
+    "before a step of it": lambda steps, hook: steps.register_step_pre_hook(hook),
+    "after a step of it": lambda steps, hook: steps.register_step_post_hook(hook),
+    "before a step of any": lambda steps, hook: register_optimizer_step_pre_hook(hook),
+    "after a step of any": lambda steps, hook: register_optimizer_step_post_hook(hook),
+}
+
+
+@pytest.mark.parametrize("place", REGISTER)
+def test_a_flattened_adamw_calls_the_hooks_of_its_steps(place: str) -> None:
     model, called = small_model(), []
     steps = flat_adamw(model)
-    handles = [
-        steps.register_step_pre_hook(lambda *_: called.append("pre")),
-        steps.register_step_post_hook(lambda *_: called.append("post")),
-        register_optimizer_step_pre_hook(lambda *_: called.append("pre of all")),
-        register_optimizer_step_post_hook(lambda *_: called.append("post of all")),
-    ]
-    while handles:
-        called.clear()
+    handle = REGISTER[place](steps, lambda *_: called.append(place))
+    try:
         flat_step(model, steps, [0, 1])
-        assert len(called) == len(handles)
-        handles.pop().remove()
+    finally:
+        handle.remove()
+    assert called == [place]
+
+
+def test_a_flattened_adamw_that_nobody_observes_goes_without_torchs_wrapper(monkeypatch) -> None:
+    model = small_model()
+    steps = flat_adamw(model)
+    entered = Mock()
+    model(torch.tensor([0, 1])).square().sum().backward()
+    monkeypatch.setattr(torch.autograd.profiler, "record_function", entered)
+    steps.step()
+    assert not entered.called
 
 
 def test_a_flattened_adamw_has_a_name_in_a_profile() -> None:

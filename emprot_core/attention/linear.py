@@ -22,30 +22,35 @@ class Linear(nn.Linear):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (..., in) weight^T + bias as torch's F.linear gives it, to rounding; weight (out, in), bias (out,).
 
-    Large products in fp32 on a CPU go by oneDNN, and are then not differentiable twice; all others are torch's own.
+    Large products in fp32 on a CPU with AVX-512 go by oneDNN, and are then not differentiable twice, nor by torch.func;
+    all others are torch's own.
     """
-    if torch.compiler.is_compiling() or not gains_from_onednn(x, x.numel() * weight.shape[0]):
+    if torch.compiler.is_compiling() or not (_is_plain(x, weight, bias) and gains_from_onednn(x, weight)):
         return F.linear(x, weight, bias)
-    return _Linear.apply(x, weight, bias)
+    return _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+
+
+def _is_plain(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """What the operator takes for granted; torch's own handles the rest, or says what is wrong with it."""
+    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or x.dtype != weight.dtype:
+        return False
+    return bias is None or (bias.shape == weight.shape[:1] and bias.dtype == x.dtype and bias.is_contiguous())
 
 
 class _Linear(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        ctx.shape = x.shape
-        return product(rows, weight.T, bias).view(*x.shape[:-1], len(weight))
+        return product(rows, weight.T, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, errors: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
-        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        errors = grad.reshape(-1, grad.shape[-1])
-        grad_x = product(errors, weight).view(ctx.shape) if wants_x else None
+        wants_rows, wants_weight, wants_bias = ctx.needs_input_grad
+        grad_rows = product(errors, weight) if wants_rows else None
         grad_weight = _weight_gradient(errors, rows) if wants_weight else None
-        return grad_x, grad_weight, errors.sum(0) if wants_bias else None
+        return grad_rows, grad_weight, errors.sum(0) if wants_bias else None
 
 
 def _weight_gradient(errors: Tensor, rows: Tensor) -> Tensor:

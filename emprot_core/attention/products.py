@@ -11,12 +11,13 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 _PIECE = 512
 """Rows or columns of a product that is stored or added elsewhere: a piece fits the cache."""
 
-_LEAST_GAINING = 1 << 21
-"""Multiplications in a product from which on oneDNN, which takes longer to start, is the faster one."""
+_LEAST_GAINING, _LEAST_SIZE = 1 << 21, 8
+"""Multiplications of a product, and its rows, columns and terms, from which on oneDNN is the faster one."""
+_HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"  # without, the two are about as fast
 
 
 def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
-    """a (m, k) @ b (k, n), plus row (n,) where given, by oneDNN on a CPU in fp32 and bf16.
+    """a (m, k) @ b (k, n), plus row (n,), contiguous, where given, by oneDNN on a CPU in fp32 and bf16.
 
     torch.mm takes fp32 to MKL, which leaves AVX-512 unused on processors that Intel did not make: 95 GFLOP/s
     where oneDNN gives 215, on one Zen 5 core. No public function of torch reaches oneDNN in fp32; this operator is the
@@ -52,10 +53,16 @@ def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
         total[piece] += product(a[piece], b)
 
 
-def gains_from_onednn(a: Tensor, num_multiplications: int) -> bool:
-    """Whether `product` of a in fp32 is faster than torch's own; autocast and bf16 bring torch to oneDNN anyway."""
-    is_large = num_multiplications >= _LEAST_GAINING
-    return is_large and a.dtype is torch.float32 and _suits_onednn(a) and not torch.is_autocast_enabled("cpu")
+def gains_from_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether `product` of x (..., in) and weight (out, in) is faster than torch's own.
+
+    In fp32 alone: bf16 and autocast bring torch to oneDNN anyway.
+    """
+    num_outputs, num_inputs = weight.shape
+    is_large = x.numel() * num_outputs >= max(_LEAST_GAINING, _LEAST_SIZE * num_inputs * num_outputs)
+    is_large = is_large and min(num_outputs, num_inputs) >= _LEAST_SIZE
+    is_fp32 = x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+    return is_large and is_fp32 and _HAS_AVX512 and _suits_onednn(x)
 
 
 def flops_of_product(a_shape: torch.Size, b_shape: torch.Size, *_: Any, out_shape: Any = None, **__: Any) -> int:
