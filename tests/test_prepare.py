@@ -219,14 +219,37 @@ def test_a_run_that_ends_while_stores_are_checked_shows_none_and_goes_on(files: 
     assert len(TrajectoryStore(files.parent / "out" / "parity", verify=True)) == 3
 
 
-def test_a_store_that_appears_meanwhile_is_named(files: Path) -> None:
-    class Jealous(FrameParity):
+def test_an_interrupted_run_says_how_it_goes_on(files: Path, monkeypatch, caplog) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emprot_core.jobs.prepare.report_store", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(prepare(files))
+    assert "what is encoded is kept in" in caplog.text
+    assert "the same command goes on with the rest" in caplog.text
+
+
+class Shadowed(FrameParity):
+    name = "shadowed"
+
+
+def test_where_a_store_appears_meanwhile_none_is_shown_and_a_run_goes_on_without_it(files: Path) -> None:
+    encoded: list[int] = []
+    out = files.parent / "out"
+
+    class Jealous(Shown):
         def encode(self, structure: Structure) -> np.ndarray:
-            (files.parent / "out" / "parity" / "mine").mkdir(parents=True, exist_ok=True)
+            (out / "shadowed").mkdir(exist_ok=True)
             return super().encode(structure)
 
-    with pytest.raises(StoreError, match=r"parity appeared while it was written; remove it and start again"):
-        run(prepare(files, Jealous()))
+    with pytest.raises(StoreError, match=r"shadowed exists; remove it .*; what is encoded is kept in .*\.parts"):
+        run(prepare(files, Jealous(encoded), Shadowed()))
+    assert sorted(path.name for path in out.iterdir()) == [".parts", "shadowed"]
+    (out / "shadowed").rmdir()
+    run(prepare(files, Shown(encoded), Shadowed()))
+    assert encoded == [10, 4, 5]
+    assert len(TrajectoryStore(out / "shadowed")) == len(TrajectoryStore(out / "parity")) == 3
 
 
 def test_the_throughput_is_that_of_what_was_encoded_now(files: Path) -> None:

@@ -126,12 +126,14 @@ class Prepare:
             self._run()
         except ModuleNotFoundError as error:
             raise RunRefused(str(error)) from error
+        except KeyboardInterrupt:
+            if self._parts.exists():
+                _log.warning("what is encoded is kept in %s: the same command goes on with the rest", self._parts)
+            raise
 
     def _run(self) -> None:
         started = time.perf_counter()
-        for tokenizer in self.tokenizers:
-            if (self.output / tokenizer.name).exists():
-                raise StoreError(f"{self.output / tokenizer.name} exists; remove it or bind another Prepare.output")
+        self._refuse_existing()
         trajectories = find_trajectories(self.source, self.reader)
         learnt, skipped = self._fit(trajectories)
         parts, new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
@@ -141,17 +143,25 @@ class Prepare:
         unseen = self._parts / _UNSEEN
         write_stores(unseen, self.tokenizers, parts, self._parts, groups, spans, self.compact)
         elapsed_s = time.perf_counter() - started
-        for tokenizer in self.tokenizers:
-            store = TrajectoryStore(unseen / tokenizer.name, verify=True)
-            report = report_store(store, self.output / tokenizer.name, parts, skipped, new, elapsed_s)
-            self._keep(report, tokenizer.name)
-        for tokenizer in self.tokenizers:
-            _show(unseen / tokenizer.name, self.output / tokenizer.name)
+        reports = {}
+        for name in (tokenizer.name for tokenizer in self.tokenizers):
+            store = TrajectoryStore(unseen / name, verify=True)
+            reports[name] = report_store(store, self.output / name, parts, skipped, new, elapsed_s)
+        self._refuse_existing()  # again, now that hours may have gone: all are shown or none
+        for name, report in reports.items():
+            self._keep(report, name)
+            os.rename(unseen / name, self.output / name)
         _log.info("%d of %d trajectories were encoded now, in %.1f s", len(new), len(parts), elapsed_s)
         for tokenizer in self.tokenizers:
             folder = self.output / tokenizer.name
             _log.info("train on it: %s", training_command(folder, TrajectoryStore(folder)))
         shutil.rmtree(self._parts)
+
+    def _refuse_existing(self) -> None:
+        for store in (self.output / tokenizer.name for tokenizer in self.tokenizers):
+            if store.exists() or store.is_symlink():
+                kept = f"; what is encoded is kept in {self._parts}" if self._parts.exists() else ""
+                raise StoreError(f"{store} exists; remove it or bind another Prepare.output{kept}")
 
     @property
     def _parts(self) -> Path:
@@ -225,10 +235,3 @@ class Prepare:
         )
         for line in report.lines():
             _log.info("%s", line)
-
-
-def _show(unseen: Path, store: Path) -> None:
-    try:
-        os.rename(unseen, store)
-    except OSError as error:
-        raise StoreError(f"{store} appeared while it was written; remove it and start again") from error
