@@ -178,14 +178,18 @@ def test_an_error_with_arguments_keeps_them(config_of, toy: ModuleType, monkeypa
 
 def test_an_error_about_a_parameter_names_where_it_was_bound(config_of, toy: ModuleType, monkeypatch):
     def refuse(self: object) -> None:
-        raise ValueError("width is 0, expected 1 or more")
+        raise ValueError("width is 0 and depth = 2, expected width to be 1 or more; more scale may help")
 
     monkeypatch.setattr(toy.Recorded, "__post_init__", refuse)
+    bound = ["models.Tiny.depth = %DEPTH", "models.Tiny.width = 0", "models.Tiny.scale = 3.0", "DEPTH = 2"]
     with pytest.raises(ValueError, match="width is 0") as caught:
-        config_of("models.Tiny.depth = 2", "models.Tiny.width = 0").build("run.job")
+        config_of(*bound).build("run.job")
     built, *places = caught.value.__notes__
     assert built == "while building models.Tiny for Trainer.model (base.gin:4)"
-    assert places == ["with models.Tiny.width from --gin_bindings[1]:1"]
+    assert sorted(places) == [
+        "with models.Tiny.depth from --gin_bindings[3]:1",
+        "with models.Tiny.width from --gin_bindings[1]:1",
+    ]
 
 
 def test_no_gin_frame_is_above_what_is_built(config_of):

@@ -59,13 +59,18 @@ class Builder:
             name = "/".join((*node.scope, self._bindings.entries[reference.name].short_selector))
             _note(error, f"while building {name} for {binding} ({reference.location})")
             for given in self._bindings.of(node).values():
-                if _mentions(error, given.parameter):
-                    _note(error, f"with {given} from {given.location}")
+                if _tells_value_of(given.parameter, error):
+                    _note(error, f"with {given} from {self._source(given).location}")
             raise
 
+    def _source(self, binding: Binding) -> Binding:
+        """Where the value is written: a macro's definition, if the binding names one."""
+        definition = self._bindings.macro(binding.value.name) if isinstance(binding.value, Macro) else None
+        return binding if definition is None else self._source(definition)
 
-def _mentions(error: Exception, parameter: str) -> bool:
-    return re.search(rf"\b{re.escape(parameter)}\b", str(error)) is not None
+
+def _tells_value_of(parameter: str, error: Exception) -> bool:
+    return re.search(rf"\b{re.escape(parameter)} (= |(is|are|has|have)\b)", str(error)) is not None
 
 
 def _note(error: Exception, note: str) -> None:

@@ -86,7 +86,12 @@ def explain(error: SyntaxError, location: Location) -> Fault:
         return _no_value(value if whole else token[1].strip(), location)
     if "Unable to parse value" in message:
         if "=" in location.text and not value:
-            return Fault("syntax", "there is no value after =", location, ("write None for no value",))
+            return Fault(
+                "syntax",
+                "there is no value after =",
+                location,
+                ("write None for no value, or '' for an empty string (in a shell: \"''\")",),
+            )
         return _no_value(value or location.text.strip(), location)
     if "Expected newline" in message and re.fullmatch(r"[-+*/%. ()\deE]+", value):
         return Fault("syntax", f"{value!r} is not a gin value", location, ("gin does no arithmetic: write the number",))
@@ -108,7 +113,7 @@ def _no_value(text: str, location: Location) -> Fault:
     message = f"{text!r} is not a gin value"
     if text.lower() in _PYTHON_SPELLING:
         return Fault("syntax", message, location, (f"Python spells it {_PYTHON_SPELLING[text.lower()]}",))
-    word = text if re.fullmatch(r"[A-Za-z_]\w*", text) else "cuda"
+    word = text if re.fullmatch(r"[A-Za-z_]\w*", text) else "name"
     quoted = word if re.search("['\"]", text) else text
     advice = [f'a string needs quotes: "{quoted}"; a component is @{word} or @{word}(); a macro is %{word}']
     key = location.text.partition("=")[0].strip()
