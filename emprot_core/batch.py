@@ -9,6 +9,7 @@ Shape legend, used everywhere in EMPROT:
 """
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TypedDict
 
@@ -74,6 +75,11 @@ def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, 
         ValueError: a key is missing; a shape or dtype is wrong; an ID lies outside [-1, num_clusters); a time
             is not finite; no position has a target. The message says what was got, expected and to be done.
     """
+    if not isinstance(batch, Mapping):
+        raise ValueError(
+            f"a batch is a {type(batch).__name__}, expected a mapping of names to tensors, such as a dict; have the "
+            "loader's collate function give one (emprot_core/batch.py says what is in it)"
+        )
     if not batch.keys() >= _REQUIRED:
         key = next(key for key in _LAYOUT if key in _REQUIRED and key not in batch)
         axes, dtype = _LAYOUT[key]

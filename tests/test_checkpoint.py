@@ -252,5 +252,7 @@ def test_verify_names_every_file_and_the_damaged_one(store) -> None:
 
 
 def test_verify_of_something_else_is_refused(tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere does not exist; give the directory of a run"):
+        verify_run(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="holds no checkpoints"):
         verify_run(tmp_path)

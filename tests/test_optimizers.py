@@ -133,3 +133,9 @@ def test_the_first_adamw_step_is_the_learning_rate_plus_decay() -> None:
     parameter.grad = torch.full((2, 2), 5.0)
     optimizer("adamw", [("w", parameter)], learning_rate=0.1, weight_decay=0.01).step()
     torch.testing.assert_close(parameter.data, torch.full((2, 2), 3.0 * (1 - 0.1 * 0.01) - 0.1))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_negative_weight_decay_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"weight_decay is -1\.0, expected 0 or more"):
+        optimizer(name, weight_decay=-1.0)

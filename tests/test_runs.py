@@ -63,6 +63,20 @@ def test_a_finished_run_says_so_and_does_nothing(capsys) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in Path("runs/debug/checkpoints").iterdir()}
 
 
+def test_a_finished_run_names_a_checkpoint_that_is_damaged(capsys) -> None:
+    assert main([DEBUG]) == 0
+    path = Path("runs/debug/checkpoints/best.pt")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    capsys.readouterr()
+    assert main([DEBUG]) == 0
+    message = capsys.readouterr().err
+    assert "runs/debug is finished" in message
+    assert "best.pt is damaged" in message
+    assert "restore it, or train again into another run.directory" in message
+
+
 def test_fresh_takes_the_next_free_directory() -> None:
     for _ in range(2):
         assert main([DEBUG, "--fresh", *bind("Trainer.max_steps=1", "Train.baselines=[]")]) == 0

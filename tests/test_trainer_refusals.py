@@ -103,3 +103,11 @@ def test_a_loss_without_inputs_and_an_optimizer_that_returns_nothing_are_named(m
         make_trainer(loss=lambda outputs, batch: None)
     with pytest.raises(ValueError, match=r"Trainer\.optimizer gave a NoneType"):
         make_trainer(optimizer=lambda named: None).fit([make_batch()])
+
+
+@pytest.mark.parametrize("batch", [(torch.zeros(2), torch.zeros(2)), torch.zeros(2)])
+def test_a_batch_that_is_no_mapping_is_refused(make_trainer, batch) -> None:
+    with pytest.raises(
+        ValueError, match=rf"a batch is a {type(batch).__name__}, expected a mapping of names to tensors"
+    ):
+        make_trainer().fit([batch])

@@ -106,7 +106,7 @@ class CheckpointStore:
             raise CheckpointError(f"{self.directory} has no checkpoint {name}; it has {', '.join(index) or 'none'}")
         fault = _check(self.directory / name, index[name])
         if fault is not None:
-            raise CheckpointError(f"{fault.path} {fault.what}; use another checkpoint of the run")
+            raise CheckpointError(f"{fault.path} {fault.what}; restore it, or train again into another run.directory")
         return load_checkpoint(self.directory / name)
 
     def faults(self) -> list[Fault]:

@@ -24,7 +24,8 @@ def verify_run(directory: str | Path) -> list[str]:
     """
     directory = Path(directory)
     if not (directory / "checkpoints").is_dir():
-        raise CheckpointError(f"{directory} holds no checkpoints; give the directory of a run")
+        what = "holds no checkpoints" if directory.is_dir() else "does not exist"
+        raise CheckpointError(f"{directory} {what}; give the directory of a run")
     store = CheckpointStore(directory / "checkpoints")
     broken = {fault.path.name: fault.what for fault in store.faults()}
     valid = next((name for name in store.newest_first() if name not in broken), None)

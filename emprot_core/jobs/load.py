@@ -28,7 +28,8 @@ def load_run(directory: str | Path) -> LoadedRun:
     directory = Path(directory)
     path = directory / "config.gin"
     if not path.is_file():
-        raise CheckpointError(f"{directory} holds no run: it has no config.gin; give the directory of a run")
+        what = "holds no run: it has no config.gin" if directory.is_dir() else "does not exist"
+        raise CheckpointError(f"{directory} {what}; give the directory of a run")
     config = load_text(path.read_text(), str(path))
     model = config.build("Trainer.model")
     model.load_state_dict(best_weights(_best_state(CheckpointStore(directory / "checkpoints"))))

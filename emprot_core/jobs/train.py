@@ -75,6 +75,8 @@ class Train:
         if earlier["config_digest"] != directory.config_digest:
             return False
         _log.info("%s is finished: %s; see %s", directory.path, earlier["stop_reason"], directory.path / "result.json")
+        for fault in directory.checkpoints.faults():
+            _log.warning("%s %s; restore it, or train again into another run.directory", fault.path, fault.what)
         return True
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -110,7 +111,7 @@ class TrainingState(HookView):
         """Make optimizer and scheduler, tell the hooks that training starts, and restore a loaded state."""
         copy_from_rank_0(self.model.state_dict().values())
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        self.optimizer = optimizer(named)
+        self.optimizer = _made("Trainer.optimizer", optimizer, named)
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise ValueError(
                 f"Trainer.optimizer gave a {type(self.optimizer).__name__}, expected a torch.optim.Optimizer; "
@@ -120,7 +121,8 @@ class TrainingState(HookView):
             self.optimizer.flatten()
         self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.gradients = gradients_of(self.parameters)
-        self.scheduler = scheduler(self.optimizer, self.total_steps) if scheduler is not None else None
+        if scheduler is not None:
+            self.scheduler = _made("Trainer.scheduler", scheduler, self.optimizer, self.total_steps)
         self.emit("on_fit_start")
         if self._loaded is not None:
             self._restore_parts(self._loaded)
@@ -190,3 +192,10 @@ class TrainingState(HookView):
             return
         seed_this_rank(self.run.seed, self.step)
         _log.warning("dropout goes on with new random numbers, drawn from run.seed, the number of ranks and the step")
+
+
+def _made(what: str, factory: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return factory(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
