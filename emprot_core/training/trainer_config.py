@@ -32,7 +32,7 @@ class TrainerConfig:
     min_lr: float = 0.0
     patience: int | None = None
     early_stopping_min_delta: float = 0.0
-    checkpoint_dir: str | None = None
+    checkpoint_dir: str | None = None  # files of the same names in it are replaced: give each training its own
     seed: int = 0
     device: str | None = None  # CUDA where there is one
     use_wandb: bool = False
