@@ -12,12 +12,28 @@ import gin
 import pytest
 import torch
 from runs_in_forks import RUN, Runs, output
+from small_stores import write_first_store, write_second_store
 
 from emprot_core import registry
 from emprot_core.batch import Batch
 from emprot_core.config import ConfigError, Fault, load
 from emprot_core.hooks.base import Hook
 from emprot_core.training import Trainer
+
+
+@pytest.fixture
+def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_first_store(tmp_path_factory.mktemp("data") / "store")
+
+
+@pytest.fixture(scope="module")
+def second_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_second_store(tmp_path_factory.mktemp("data") / "second")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two small stores of one vocabulary, and TrajectoryWindows over them."""
+"""Small stores: one of letters, and two of another vocabulary with TrajectoryWindows over them."""
 
 import numpy as np
 from emprot_plugins.data.trajectory_windows import TrajectoryWindows
@@ -8,7 +8,19 @@ from emprot_core.contracts import Vocabulary
 from emprot_core.data.store import StoreWriter
 
 CLUSTERS = 6
+FIRST_LETTERS = np.array([[0, 1, -1], [2, 3, 4]])
+SECOND_LETTERS = np.array([[4], [4], [-1]])
 SHAPES = {"apo_R1": (60, 4), "apo_R2": (50, 4), "holo_R1": (40, 7)}
+
+
+def write_lettered_store(directory):
+    """Two trajectories with 5 classes, and an array."""
+    vocabulary = Vocabulary("letters", 5, {"name": "letters", "classes": "abcde"})
+    with StoreWriter(directory, vocabulary, [{"package": "p", "licence": "MIT"}]) as writer:
+        writer.add("first", "P1", FIRST_LETTERS, time_step_ns=0.2)
+        writer.add("second", "P2", SECOND_LETTERS)
+        writer.add_array("centroids", np.eye(5))
+    return directory
 
 
 def write_first_store(directory):

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from optimizing import optimizer, small_model, train_step
+from optimizing import assert_goes_on_to_the_bit, optimizer, small_model, train_step
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
@@ -84,20 +84,7 @@ def test_a_flattened_adamw_with_found_inf_changes_nothing(withheld_at: int) -> N
 
 
 def test_a_restored_flattened_adamw_goes_on_to_the_bit(tmp_path) -> None:
-    model = small_model()
-    first = flat_adamw(model)
-    for index in range(3):
-        flat_step(model, first, [0, index])
-    torch.save({"model": model.state_dict(), "optimizer": first.state_dict()}, tmp_path / "state.pt")
-    saved = torch.load(tmp_path / "state.pt", weights_only=True)
-    again = small_model()
-    again.load_state_dict(saved["model"])
-    second = flat_adamw(again)
-    second.load_state_dict(saved["optimizer"])
-    for index in range(3):
-        flat_step(model, first, [1, index])
-        flat_step(again, second, [1, index])
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert_goes_on_to_the_bit(flat_adamw, flat_step, tmp_path / "state.pt")
 
 
 REGISTER = {

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from optimizing import optimizer, small_model, train_step
+from optimizing import assert_goes_on_to_the_bit, optimizer, small_model, train_step
 from torch import nn
 
 from emprot_core import registry
@@ -62,20 +62,10 @@ def test_a_step_without_gradients_changes_nothing(name: str, withheld_at: int) -
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_restored_optimizer_goes_on_to_the_bit(name: str, tmp_path) -> None:
-    model = small_model()
-    first = optimizer(name, list(model.named_parameters()), weight_decay=0.1)
-    for index in range(3):
-        train_step(model, first, [0, index])
-    torch.save({"model": model.state_dict(), "optimizer": first.state_dict()}, tmp_path / "state.pt")
-    saved = torch.load(tmp_path / "state.pt", weights_only=True)
-    again = small_model()
-    again.load_state_dict(saved["model"])
-    second = optimizer(name, list(again.named_parameters()), weight_decay=0.1)
-    second.load_state_dict(saved["optimizer"])
-    for index in range(3):
-        train_step(model, first, [1, index])
-        train_step(again, second, [1, index])
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    def make(model: nn.Module) -> torch.optim.Optimizer:
+        return optimizer(name, list(model.named_parameters()), weight_decay=0.1)
+
+    assert_goes_on_to_the_bit(make, train_step, tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -1,4 +1,4 @@
-"""Runs from the command line: their directory, going on, refusing, and what they leave."""
+"""Runs from the command line: what they leave, repeat and can be swapped for."""
 
 import json
 import os
@@ -9,30 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_commands import DEBUG, bind, result, weights
 
 import emprot_core
-from emprot_core.checkpoint import load_checkpoint
 from emprot_core.cli import main
 
-DEBUG = "--gin_file=debug.gin"
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_directory(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def bind(*bindings: str) -> list[str]:
-    return [f"--gin_bindings={binding}" for binding in bindings]
-
-
-def result(directory: str = "runs/debug") -> dict:
-    return json.loads(Path(directory, "result.json").read_text())
-
-
-def weights(directory: str, name: str = "final.pt") -> torch.Tensor:
-    state = load_checkpoint(Path(directory, "checkpoints", name))["model_state_dict"]
-    return torch.cat([value.flatten() for value in state.values()])
+pytestmark = pytest.mark.usefixtures("in_an_empty_directory")
 
 
 def test_a_run_leaves_everything_that_is_promised() -> None:
@@ -52,60 +34,6 @@ def test_a_run_leaves_everything_that_is_promised() -> None:
     lines = [json.loads(line) for line in Path("runs/debug/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [6, 12]
     assert not any("time" in key for line in lines for key in line)
-
-
-def test_a_finished_run_says_so_and_does_nothing(capsys) -> None:
-    assert main([DEBUG]) == 0
-    before = {path: path.stat().st_mtime_ns for path in Path("runs/debug/checkpoints").iterdir()}
-    capsys.readouterr()
-    assert main([DEBUG]) == 0
-    assert "runs/debug is finished" in capsys.readouterr().err
-    assert before == {path: path.stat().st_mtime_ns for path in Path("runs/debug/checkpoints").iterdir()}
-
-
-def test_a_finished_run_names_a_checkpoint_that_is_damaged(capsys) -> None:
-    assert main([DEBUG]) == 0
-    path = Path("runs/debug/checkpoints/best.pt")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    capsys.readouterr()
-    assert main([DEBUG]) == 0
-    message = capsys.readouterr().err
-    assert "runs/debug is finished" in message
-    assert "best.pt is damaged" in message
-    assert "restore it, or train again into another run.directory" in message
-
-
-def test_fresh_takes_the_next_free_directory() -> None:
-    for _ in range(2):
-        assert main([DEBUG, "--fresh", *bind("Trainer.max_steps=1", "Train.baselines=[]")]) == 0
-    assert sorted(path.name for path in Path("runs").iterdir()) == ["debug", "debug-2"]
-
-
-def test_a_changed_config_is_refused_with_the_difference_and_the_ways_out(capsys) -> None:
-    assert main([DEBUG]) == 0
-    assert main([DEBUG, *bind("adamw.learning_rate=1e-4")]) == 2
-    message = capsys.readouterr().err
-    for text in ("adamw.learning_rate", "0.003", "0.0001", "--fresh", "run.directory", "run.allow_config_change=True"):
-        assert text in message
-
-
-def test_a_finished_run_goes_on_with_more_epochs_if_the_change_is_allowed() -> None:
-    assert main([DEBUG]) == 0
-    more = bind("Trainer.max_epochs=3", "Trainer.max_steps=18", "run.allow_config_change=True")
-    assert main([DEBUG, *more]) == 0
-    assert (result()["epoch"], result()["global_step"]) == (3, 18)
-
-
-def test_a_second_process_in_the_directory_is_refused(capsys) -> None:
-    import fcntl
-
-    Path("runs/debug").mkdir(parents=True)
-    with Path("runs/debug/run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert main([DEBUG]) == 2
-    assert "another process is running in runs/debug" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -197,15 +125,6 @@ def test_the_config_of_a_run_repeats_it_to_the_bit() -> None:
     assert Path("runs/again/metrics.jsonl").read_text() == Path("runs/debug/metrics.jsonl").read_text()
 
 
-def test_verify_reports_a_damaged_checkpoint(capsys) -> None:
-    assert main([DEBUG, *bind("Train.baselines=[]")]) == 0
-    assert main(["--verify", "runs/debug"]) == 0
-    best = Path("runs/debug/checkpoints/best.pt")
-    best.write_bytes(best.read_bytes()[:-1] + b"x")
-    assert main(["--verify", "runs/debug"]) == 1
-    assert "best.pt: damaged" in capsys.readouterr().out
-
-
 @pytest.mark.slow
 def test_a_run_stopped_by_ctrl_c_ends_with_the_same_weights() -> None:
     command = [sys.executable, "-m", "emprot_core", DEBUG, *bind("Trainer.max_epochs=10", "Trainer.max_steps=60")]
@@ -225,38 +144,6 @@ def test_a_run_stopped_by_ctrl_c_ends_with_the_same_weights() -> None:
     subprocess.run(command, check=True, capture_output=True)
     assert torch.equal(weights("runs/stopped"), weights("runs/debug"))
     assert Path("runs/stopped/metrics.jsonl").read_text() == Path("runs/debug/metrics.jsonl").read_text()
-
-
-@pytest.mark.parametrize(
-    ("bindings", "status", "message"),
-    [
-        (["TrajectoryWindows.store='nowhere'"], 1, "nowhere is not a trajectory store"),
-        (["TrajectoryWindows.store='sample:dspp'"], 1, "there is no sample 'dspp'"),
-        (["NUM_CLUSTERS=20"], 1, "the vocabulary kmeans_environment has 256; bind NUM_CLUSTERS = 256"),
-        (["ByTime.validation=0.0", "TrajectoryWindows.history=200"], 1, "the train split has no windows"),
-        (["run.device='gpu'"], 1, "run.device is 'gpu'"),
-        (["adamw.learning_rat=1.0"], 2, "did you mean"),
-        (["Trainer.optimizer=@optimizers.sdg"], 2, "sgd"),
-    ],
-)
-def test_a_users_mistake_is_one_message_without_a_traceback(capsys, bindings, status: int, message: str) -> None:
-    assert main([DEBUG, *bind(*bindings)]) == status
-    errors = capsys.readouterr().err
-    assert message in errors
-    assert "Traceback" not in errors
-
-
-def test_a_missing_gin_file_is_named_with_the_nearest(capsys) -> None:
-    assert main(["--gin_file=debg.gin"]) == 2
-    assert "debug.gin" in capsys.readouterr().err
-
-
-def test_a_missing_extra_is_named_without_a_traceback(capsys, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "mini3di", None)
-    assert main(["--gin_file=prepare_sample.gin"]) == 1
-    errors = capsys.readouterr().err
-    assert "pip install 'emprot[threedi]'" in errors
-    assert "Traceback" not in errors
 
 
 def test_an_optimizer_of_ones_own_trains_beside_every_hook(monkeypatch) -> None:

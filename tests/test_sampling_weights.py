@@ -8,21 +8,11 @@ import pytest
 from emprot_plugins.data.trajectory_windows import TrajectoryWindows
 from emprot_plugins.splits.by_group import ByGroup
 from emprot_plugins.splits.by_time import ByTime
-from small_stores import CLUSTERS, make_data, write_first_store, write_second_store
+from small_stores import CLUSTERS, make_data
 
 from emprot_core.contracts import Vocabulary
 from emprot_core.data.loader import WindowLoader
 from emprot_core.data.store import StoreWriter
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return write_first_store(tmp_path_factory.mktemp("data") / "store")
-
-
-@pytest.fixture(scope="module")
-def second(tmp_path_factory):
-    return write_second_store(tmp_path_factory.mktemp("data") / "second")
 
 
 def drawn(data, epoch=0, seed=0, batches=1):
@@ -37,21 +27,21 @@ def train_windows_of(data, name):
     return set(np.flatnonzero(data.store.index["name"][places.trajectory] == name).tolist())
 
 
-def test_an_epoch_takes_each_window_as_often_as_the_weight_of_its_trajectory(store):
-    data = make_data(store, weights={"apo*": 3.0, "apo_R2": 2, "holo_R1": 0.0})
+def test_an_epoch_takes_each_window_as_often_as_the_weight_of_its_trajectory(first_store):
+    data = make_data(first_store, weights={"apo*": 3.0, "apo_R2": 2, "holo_R1": 0.0})
     assert data.loader("train").num_steps(1) == -(-(3 * 37 + 2 * 30) // 4)
     counts = np.bincount(drawn(data), minlength=data.num_windows("train"))
     for name, weight in {"apo_R1": 3, "apo_R2": 2, "holo_R1": 0}.items():
         assert set(counts[list(train_windows_of(data, name))].tolist()) == {weight}
 
 
-def test_weights_of_one_change_nothing_but_the_order(store):
-    assert sorted(drawn(make_data(store, weights={"*": 1.0}))) == sorted(drawn(make_data(store)))
-    assert drawn(make_data(store, weights={})) != drawn(make_data(store, weights={}), epoch=1)
+def test_weights_of_one_change_nothing_but_the_order(first_store):
+    assert sorted(drawn(make_data(first_store, weights={"*": 1.0}))) == sorted(drawn(make_data(first_store)))
+    assert drawn(make_data(first_store, weights={})) != drawn(make_data(first_store, weights={}), epoch=1)
 
 
-def test_a_weight_of_a_half_takes_every_other_window_and_all_of_them_over_epochs(store):
-    data = make_data(store, weights={"holo_R1": 0.5})
+def test_a_weight_of_a_half_takes_every_other_window_and_all_of_them_over_epochs(first_store):
+    data = make_data(first_store, weights={"holo_R1": 0.5})
     windows = train_windows_of(data, "holo_R1")
     taken = [sorted(windows & set(drawn(data, epoch))) for epoch in range(20)]
     assert {len(some) for some in taken} <= {11, 12}  # of 23
@@ -59,8 +49,8 @@ def test_a_weight_of_a_half_takes_every_other_window_and_all_of_them_over_epochs
     assert set().union(*map(set, taken)) == windows
 
 
-def test_weights_leave_validation_test_and_what_baselines_see_alone(store):
-    plain, weighted = make_data(store), make_data(store, weights={"*": 0.25, "apo_R1": 4.0})
+def test_weights_leave_validation_test_and_what_baselines_see_alone(first_store):
+    plain, weighted = make_data(first_store), make_data(first_store, weights={"*": 0.25, "apo_R1": 4.0})
     for split in ("train", "validation", "test"):
         assert weighted.num_windows(split) == plain.num_windows(split)
         seen = [w for batch in weighted.all_windows(split) for w in batch["window_ids"].tolist()]
@@ -69,8 +59,8 @@ def test_weights_leave_validation_test_and_what_baselines_see_alone(store):
 
 
 @pytest.mark.parametrize("first_step", [0, 3])
-def test_weighted_steps_depend_on_neither_ranks_nor_where_they_start(store, first_step):
-    data = make_data(store, weights={"apo*": 1.7, "holo_R1": 0.4})
+def test_weighted_steps_depend_on_neither_ranks_nor_where_they_start(first_store, first_step):
+    data = make_data(first_store, weights={"apo*": 1.7, "holo_R1": 0.4})
     gather = data.loader("train").gather
     loaders = [WindowLoader(gather, 4, seed=5, rank=rank, world_size=2) for rank in range(2)]
     alone = list(WindowLoader(gather, 4, seed=5, rank=0, world_size=1).steps(1, 0, 2))[first_step:]
@@ -99,19 +89,19 @@ def test_weighted_steps_depend_on_neither_ranks_nor_where_they_start(store, firs
         ([1.0, 2.0], r"weights are \[1.0, 2.0\], expected weights by name or pattern"),
     ],
 )
-def test_weights_that_cannot_be_are_refused(store, weights, message):
+def test_weights_that_cannot_be_are_refused(first_store, weights, message):
     with pytest.raises(ValueError, match=message):
-        make_data(store, weights=weights)
+        make_data(first_store, weights=weights)
 
 
-def test_weights_that_leave_nothing_to_train_on_are_refused(store):
+def test_weights_that_leave_nothing_to_train_on_are_refused(first_store):
     with pytest.raises(ValueError, match=r"weights of the \d+ training windows add up to less than a half"):
-        make_data(store, weights={"*": 0.001}).loader("train")
-    assert next(iter(make_data(store, weights={"*": 0.001}).loader("test")))
+        make_data(first_store, weights={"*": 0.001}).loader("train")
+    assert next(iter(make_data(first_store, weights={"*": 0.001}).loader("test")))
 
 
-def test_a_loader_of_several_weighted_stores_can_be_pickled(store, second):
-    loader = make_data([store, second], weights={"second/*": 2.0}).loader("train", seed=1)
+def test_a_loader_of_several_weighted_stores_can_be_pickled(first_store, second_store):
+    loader = make_data([first_store, second_store], weights={"second/*": 2.0}).loader("train", seed=1)
     copy = pickle.loads(pickle.dumps(loader))
     steps = [[b["window_ids"].tolist() for b in next(each.steps(0, 3, 2))] for each in (loader, copy)]
     assert steps[0] == steps[1]

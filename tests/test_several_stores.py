@@ -4,45 +4,39 @@ import numpy as np
 import pytest
 from emprot_plugins.splits.by_group import ByGroup
 from emprot_plugins.splits.stored import StoredSplit
-from small_stores import CLUSTERS, SHAPES, make_data, write_first_store, write_second_store, write_store
+from small_stores import CLUSTERS, SHAPES, make_data, write_store
 
 from emprot_core.contracts import Vocabulary
 from emprot_core.data.store import StoreError, StoreWriter
 from emprot_core.data.windows import SPAN_DTYPE
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return write_first_store(tmp_path_factory.mktemp("data") / "store")
-
-
-@pytest.fixture(scope="module")
-def second(tmp_path_factory):
-    return write_second_store(tmp_path_factory.mktemp("data") / "second")
-
-
-def test_several_stores_give_the_trajectories_of_each_under_its_name(store, second):
-    data = make_data([store, second])
+def test_several_stores_give_the_trajectories_of_each_under_its_name(first_store, second_store):
+    data = make_data([first_store, second_store])
     assert data.store.index["name"].tolist() == [
         *(f"store/{name}" for name in SHAPES),
         "second/apo_R1",
         "second/membrane_protein_R1",
     ]
     assert data.store.index["group"].tolist() == ["apo", "apo", "holo", "apo", "membrane"]
-    assert data.num_windows("train") == make_data(store).num_windows("train") + make_data(second).num_windows("train")
-    only = make_data([store, second], trajectories=["second/apo_R1"])
+    alone = [make_data(store).num_windows("train") for store in (first_store, second_store)]
+    assert data.num_windows("train") == sum(alone)
+    only = make_data([first_store, second_store], trajectories=["second/apo_R1"])
     batch = next(iter(only.loader("test")))  # test targets start at frame 24, so that t = 21 is the first window
-    assert np.array_equal(batch["input_cluster_ids"][0], make_data(second).store.ids(0)[17:22])
+    assert np.array_equal(batch["input_cluster_ids"][0], make_data(second_store).store.ids(0)[17:22])
     assert batch["times"][0].tolist() == [-2.0, -1.5, -1.0, -0.5, 0.0]
 
 
-def test_a_list_of_one_store_is_that_store(store):
-    assert make_data([store]).digest == make_data(store).digest
-    assert make_data([store]).store.index["name"].tolist() == list(SHAPES)
+def test_a_list_of_one_store_is_that_store(first_store):
+    assert make_data([first_store]).digest == make_data(first_store).digest
+    assert make_data([first_store]).store.index["name"].tolist() == list(SHAPES)
 
 
-def test_the_digest_of_several_stores_is_of_all_and_of_their_order(store, second):
-    digests = {make_data(s).digest for s in (store, second, [store, second], [second, store])}
+def test_the_digest_of_several_stores_is_of_all_and_of_their_order(first_store, second_store):
+    digests = {
+        make_data(s).digest
+        for s in (first_store, second_store, [first_store, second_store], [second_store, first_store])
+    }
     assert len(digests) == 4
 
 
@@ -51,21 +45,21 @@ def test_stores_of_one_folder_name_are_told_apart_by_those_above(tmp_path):
     assert make_data(paths).store.index["name"].tolist() == ["x/a", "y/a"]
 
 
-def test_a_group_of_two_stores_lies_on_one_side_of_a_split(store, second):
-    data = make_data([store, second], split=ByGroup(validation=0.0, test=["apo"]))
+def test_a_group_of_two_stores_lies_on_one_side_of_a_split(first_store, second_store):
+    data = make_data([first_store, second_store], split=ByGroup(validation=0.0, test=["apo"]))
     assert {data.store.index["group"][row] for row in data._windows["test"].spans["trajectory"]} == {"apo"}
     assert len(data._windows["test"].spans) == 3
 
 
-def test_stores_of_other_classes_are_refused_with_what_differs(store, tmp_path):
+def test_stores_of_other_classes_are_refused_with_what_differs(first_store, tmp_path):
     other = write_store(tmp_path / "other", tokenizer="kmeans", a=(20, 3))
     with pytest.raises(
         StoreError, match=r"the tokenizer's name is 'precomputed' and 'kmeans'.*; prepare both with one"
     ):
-        make_data([store, other])
+        make_data([first_store, other])
     larger = write_store(tmp_path / "larger", clusters=7, a=(20, 3))
     with pytest.raises(StoreError, match="num_clusters is 6 and 7"):
-        make_data([store, larger])
+        make_data([first_store, larger])
     fitted = []
     for name, centroids in (("one", np.zeros((6, 2))), ("two", np.ones((6, 2)))):
         with StoreWriter(tmp_path / name, Vocabulary("test", CLUSTERS, {})) as writer:
@@ -77,15 +71,15 @@ def test_stores_of_other_classes_are_refused_with_what_differs(store, tmp_path):
         make_data(fitted)
 
 
-def test_a_store_given_twice_or_no_store_is_refused(store):
+def test_a_store_given_twice_or_no_store_is_refused(first_store):
     with pytest.raises(StoreError, match="store is given twice"):
-        make_data([store, store])
+        make_data([first_store, first_store])
     with pytest.raises(StoreError, match="empty list of stores"):
         make_data([])
 
 
-def test_bad_ids_in_one_of_several_stores_are_named(store, second):
-    joined = make_data([store, second]).store
+def test_bad_ids_in_one_of_several_stores_are_named(first_store, second_store):
+    joined = make_data([first_store, second_store]).store
     joined.stores[1].vocabulary = Vocabulary("test", 2, {})
     with pytest.raises(StoreError, match=r"second/ids-00000\.npy: trajectory membrane_protein_R1, frame "):
         joined.check_ids(4)
