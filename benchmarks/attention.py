@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.targets import SHORT_SEQUENCES, target, target_on_cuda
-from benchmarks.timing import in_fresh_process, peak_memory_mb, spread, time_once
+from benchmarks.timing import in_fresh_process, matmul_rate, peak_memory_mb, spread, time_once
 from emprot_core.attention import auto, dispatch, table
-from emprot_core.attention.products import product
 from emprot_core.contracts import Attention
 
 VALID = 0.85
@@ -184,13 +183,6 @@ def make_problem(case: Case, device: torch.device) -> Problem:
     bias_shape = (1, case.heads, case.queries, case.keys)
     bias = torch.randn(bias_shape, device=device).to(dtype).requires_grad_() if case.bias else None
     return Problem(inputs, mask, bias, normal(case.queries, width))
-
-
-def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
-    """FLOP/s of a large square product."""
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = [time_once(lambda: product(a, b), device) for _ in range(5)]
-    return 2 * size**3 / statistics.median(seconds[1:])
 
 
 def prepare(device_name: str) -> torch.device:

@@ -80,7 +80,7 @@ def _measured(results: list[Measured]) -> list[list[str]]:
 
 
 def _not_measured(results: list[Measured]) -> list[list[str]]:
-    known = {target["what"] for result in results for target in _all(result)}
+    known = {target["what"] for result in results if result["on"] == "cuda" for target in _all(result)}
     return [[what, "cuda", _bound(*bound), "", ""] for what, bound in ON_CUDA.items() if what not in known]
 
 

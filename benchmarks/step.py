@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.interleave import interleaved, median_ratio
 from benchmarks.targets import MFU, target_on_cuda
-from benchmarks.timing import in_fresh_process, peak_memory_mb, spread
+from benchmarks.timing import in_fresh_process, matmul_rate, peak_memory_mb, spread
 from emprot_core import registry
 from emprot_core.attention import products
 from emprot_core.attention.products import FLOPS
@@ -136,15 +136,12 @@ def make_works(case: Case, device: torch.device) -> tuple[dict[str, Callable[[],
 def machine_rates(device: torch.device, dtype: str) -> dict[str, float]:
     """FLOPs a second of a large square matrix product, and bytes a second, read and written, of a copy."""
     on_cuda = device.type == "cuda"
-    size = 8192 if on_cuda else 1024
     source = torch.ones((1 << 28) if on_cuda else (1 << 25), device=device)
     into = torch.empty_like(source)
-    factor = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
-    works = {"copy": lambda: into.copy_(source), "product": lambda: products.product(factor, factor)}
-    seconds = {name: statistics.median(values) for name, values in interleaved(works, 10, device).items()}
+    seconds = statistics.median(interleaved({"copy": lambda: into.copy_(source)}, 10, device)["copy"])
     return {
-        "matmul_flops_per_s": 2 * size**3 / seconds["product"],
-        "copy_bytes_per_s": 2 * source.numel() * source.element_size() / seconds["copy"],
+        "matmul_flops_per_s": matmul_rate(getattr(torch, dtype), device, 8192 if on_cuda else 1024),
+        "copy_bytes_per_s": 2 * source.numel() * source.element_size() / seconds,
     }
 
 

@@ -9,19 +9,14 @@ from typing import Any
 
 import torch
 
+from emprot_core.attention.products import product
+
 
 def time_ms(work: Callable[[], Any], device: torch.device, num_warmups: int, num_repeats: int) -> dict[str, float]:
     """Milliseconds of one call: the median, and the 10th and 90th percentile of the repeats."""
     for _ in range(num_warmups):
         work()
-    times = []
-    for _ in range(num_repeats):
-        synchronize(device)
-        start = time.perf_counter()
-        work()
-        synchronize(device)
-        times.append((time.perf_counter() - start) * 1e3)
-    return spread([ms / 1e3 for ms in times])
+    return spread([time_once(work, device) for _ in range(num_repeats)])
 
 
 def time_once(work: Callable[[], Any], device: torch.device) -> float:
@@ -32,6 +27,13 @@ def time_once(work: Callable[[], Any], device: torch.device) -> float:
     work()
     synchronize(device)
     return clock() - start
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+    """FLOP/s of a large square product."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = [time_once(lambda: product(a, b), device) for _ in range(5)]
+    return 2 * size**3 / statistics.median(seconds[1:])
 
 
 def spread(seconds: list[float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Matrix products: on a CPU by oneDNN, elsewhere and in float64 torch's own."""
 
+import math
 from typing import Any
 
 import torch
@@ -59,8 +60,8 @@ def gains_from_onednn(x: Tensor, weight: Tensor) -> bool:
     In fp32 alone: bf16 and autocast bring torch to oneDNN anyway.
     """
     num_outputs, num_inputs = weight.shape
-    is_large = x.numel() * num_outputs >= max(_LEAST_GAINING, _LEAST_SIZE * num_inputs * num_outputs)
-    is_large = is_large and min(num_outputs, num_inputs) >= _LEAST_SIZE
+    sizes = (x.numel() // max(1, num_inputs), num_inputs, num_outputs)
+    is_large = min(sizes) >= _LEAST_SIZE and math.prod(sizes) >= _LEAST_GAINING
     is_fp32 = x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
     return is_large and is_fp32 and _HAS_AVX512 and _suits_onednn(x)
 
