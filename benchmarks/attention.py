@@ -1,29 +1,24 @@
 """Attention kernels beside the einsum form: forward and backward from the layer's strided q, k, v to (B, queries, D).
 
 8 heads of 64, and 4 of 16 as small models have; about 85 % of the keys valid. The kernels take turns within one
-process; on a CPU in one thread and by the process's own time. `python -m benchmarks.attention` also writes the table
-that `attention.auto` reads.
+process; on a CPU in one thread and by the process's own time. `benchmarks.attention_table` writes the
+table that `attention.auto` reads.
 """
 
-import argparse
 import statistics
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
+from emprot_plugins.attention import auto
 from torch import Tensor
 
 from benchmarks.targets import SHORT_SEQUENCES, target, target_on_cuda
 from benchmarks.timing import in_fresh_process, matmul_rate, peak_memory_mb, spread, time_once
-from emprot_core.attention import auto, dispatch, table
 from emprot_core.contracts import Attention
 
 VALID = 0.85
-MIN_GAIN = 1.1
-"""A kernel replaces einsum in the table where it is faster by this much, which is more than the noise."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def run(device: str) -> list[dict[str, Any]]:
 
 def takes_einsum(case: Case, device: str) -> bool:
     dtype = getattr(torch, case.dtype)
-    return dispatch.choice(device, dtype, (case.queries, case.keys, case.head_size), by_query=case.bias) == "einsum"
+    return auto.choice(device, dtype, (case.queries, case.keys, case.head_size), by_query=case.bias) == "einsum"
 
 
 def measure_all(device_name: str) -> list[dict[str, Any]]:
@@ -149,13 +144,13 @@ def candidates(case: Case, device: torch.device) -> dict[str, Attention]:
     if device.type == "cpu":
         names += ["grouped"] if case.keys <= 300 else []
         names += ["packed"] if case.keys >= 300 else []
-    return {name: dispatch.KERNELS[name] for name in names} | {"auto": auto}
+    return {name: auto.KERNELS[name] for name in names} | {"auto": auto.auto}
 
 
 def measure_peak(case: Case, device_name: str, kernel_name: str) -> float:
     """MB by which one call raises the peak of a process that holds the inputs."""
     device = prepare(device_name)
-    kernel = auto if kernel_name == "auto" else dispatch.KERNELS[kernel_name]
+    kernel = auto.auto if kernel_name == "auto" else auto.KERNELS[kernel_name]
     warm_up = replace(case, num_sequences=1, queries=max(1, case.queries // 20), keys=max(1, case.keys // 20))
     forward_backward(kernel, make_problem(warm_up, device))  # loads the code, which is no cost of a kernel
     return peak_memory_mb(partial(forward_backward, kernel, make_problem(case, device)), device)
@@ -190,42 +185,3 @@ def prepare(device_name: str) -> torch.device:
     if device.type == "cpu":
         torch.set_num_threads(1)
     return device
-
-
-def fastest(record: dict[str, Any], names: Callable[[str], bool]) -> str:
-    """The kernel of the table: einsum, unless another is faster by more than the noise."""
-    gains = {name: record["ratios"][f"{name}: einsum takes"] for name in record["times"] if names(name)}
-    best = max(gains, key=lambda name: gains[name])
-    return best if gains[best] >= MIN_GAIN else "einsum"
-
-
-def write_table(records: list[dict[str, Any]], device: str) -> None:
-    """Replaces the rows of this device in emprot_core/attention/table.py."""
-    rows = {key: value for key, value in table.FASTEST.items() if key[0] != device}
-    for record in records:
-        choices = [fastest(record, lambda n: n != "auto"), fastest(record, lambda n: n in dispatch.TRACEABLE)]
-        row = (record["queries"], record["keys"], record["head_size"], *choices)
-        rows.setdefault((device, record["dtype"], record["bias"]), []).append(row)
-    path = Path(table.__file__)
-    head = path.read_text().split("FASTEST", 1)[0]
-    lines = []
-    for key, values in rows.items():
-        lines += [f"    {as_text(key)}: [", *(f"        {as_text(value)}," for value in values), "    ],"]
-    annotation = "dict[tuple[str, str, bool], list[tuple[int, int, int, str, str]]]"
-    path.write_text(head + f"FASTEST: {annotation} = {{\n" + "\n".join(lines) + "\n}\n")
-    print(f"written to {path}")
-
-
-def as_text(row: tuple[Any, ...]) -> str:
-    return repr(row).replace("'", '"')
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the kernels on this machine and write the table of `auto`.")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    device = parser.parse_args().device
-    write_table(in_fresh_process(measure_all, device), device)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,6 @@ at the end alone). A mark before each forward gives the time of a step: that of 
 import copy
 import importlib
 import importlib.util
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,14 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import hook_cost
+from benchmarks import dispatch, hook_cost
 from benchmarks.interleave import median_ratio
 from benchmarks.targets import target
 from benchmarks.timing import in_fresh_process, spread
 from benchmarks.tiny import LEARNING_RATE, LOG_EVERY, B, C, F, K, N, Problem, TinyModel, make_batches
 from emprot_core import registry
 from emprot_core.batch import Batch
-from emprot_core.hooks.base import Hook, HookList, RunInfo
+from emprot_core.hooks.base import RunInfo
 from emprot_core.training import Trainer
 
 WARM_UP = 20  # steps
@@ -98,7 +97,7 @@ def run(device: str) -> list[dict[str, Any]]:
             record["times"][peer] = beside["times"][peer]
             record["ratios"] |= beside["ratios"]
         records.append(record)
-    return [*records, measure_dispatch(), in_fresh_process(hook_cost.measure)]
+    return [*records, dispatch.measure(), in_fresh_process(hook_cost.measure)]
 
 
 def find_peers() -> tuple[list[str], list[str]]:
@@ -177,28 +176,3 @@ def losses_of(loop: Loop, problem: Problem) -> list[float]:
         loop(problem, Path(directory))
     handle.remove()
     return losses
-
-
-def measure_dispatch(num_events: int = 20_000, num_rounds: int = 9) -> dict[str, Any]:
-    """An event that ten hooks handle, and one that none of ten hooks does."""
-
-    class Handles(Hook):
-        def on_step_end(self, trainer: Any) -> None:
-            pass
-
-    hooks = HookList([Handles() for _ in range(10)])
-    times = {}
-    for name, event in (("10 hooks", "on_step_end"), ("nobody", "on_step_start")):
-        rounds = []
-        for _ in range(num_rounds):
-            start = time.process_time()
-            for _ in range(num_events):
-                hooks.emit(event, None)  # type: ignore[arg-type]
-            rounds.append((time.process_time() - start) / num_events)
-        times[name] = rounds
-    return {
-        "name": "dispatch of an event",
-        "times": {name: spread(rounds) for name, rounds in times.items()},
-        "ratios": {},
-        "targets": [target("dispatch to 10 hooks, us", 2.0, 1e6 * statistics.median(times["10 hooks"]))],
-    }

@@ -17,9 +17,9 @@ from benchmarks.interleave import interleaved, median_ratio
 from benchmarks.targets import MFU, target_on_cuda
 from benchmarks.timing import in_fresh_process, matmul_rate, peak_memory_mb, spread
 from emprot_core import registry
-from emprot_core.attention import products
-from emprot_core.attention.products import FLOPS
 from emprot_core.batch import Batch, move_batch
+from emprot_core.kernels import onednn
+from emprot_core.kernels.onednn import FLOPS
 from emprot_core.training.forward_loss import ForwardLoss
 
 
@@ -123,7 +123,7 @@ def make_works(case: Case, device: torch.device) -> tuple[dict[str, Callable[[],
         torch._foreach_zero_([parameter.grad for parameter in flat])
 
     def step_by_torch() -> None:
-        with patch.object(products, "_HAS_ONEDNN", False):
+        with patch.object(onednn, "_HAS_ONEDNN", False):
             step()
 
     works = {"forward": forward, "forward and backward": forward_backward, "optimizer": optimizer.step}

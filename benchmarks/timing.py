@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from emprot_core.attention.products import product
+from emprot_core.kernels.onednn import product
 
 
 def time_ms(work: Callable[[], Any], device: torch.device, num_warmups: int, num_repeats: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from emprot_plugins.prepare.prepare import Prepare
 from emprot_plugins.readers.backbone_npz import BackboneNpz
 from emprot_plugins.tokenizers.kmeans import nearest_centroids
 
@@ -14,7 +15,6 @@ from benchmarks.timing import time_ms
 from emprot_core import registry
 from emprot_core.contracts import Structure
 from emprot_core.data.store import SAMPLE_ROOT
-from emprot_core.jobs.prepare import Prepare
 
 _NAMES = ("protein_blocks", "rama_bins")
 _MIN_TOKENS_PER_S = {"protein_blocks": 1e6}
@@ -51,7 +51,7 @@ def _prepare() -> dict[str, Any]:
     def prepare() -> None:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = registry.get("tokenizer", "protein_blocks")()
-            Prepare("sample:coordinates", BackboneNpz(), [tokenizer], folder).run(None)  # type: ignore[arg-type]
+            Prepare("sample:coordinates", BackboneNpz(), [tokenizer], folder).run(None)
 
     times = time_ms(prepare, torch.device("cpu"), 1, 5)
     return _record("Prepare, protein_blocks", {"sample:coordinates": times}, _rates(times["median_ms"]), [])

@@ -1,20 +1,27 @@
-"""EMPROT: train, compare and judge forecasters of protein dynamics."""
+"""EMPROT: train, compare and judge forecasters of protein dynamics.
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+The public names are imported when they are first used, so that `import emprot_core` needs neither torch nor gin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emprot_core.jobs.load import LoadedRun
+    from emprot_core.hooks.base import Hook
+    from emprot_core.jobs.load import load_run
+    from emprot_core.registry import register
 
 __version__ = "0.1.0"
+__all__ = ["Hook", "load_run", "register"]
+
+_HOMES = {"Hook": "emprot_core.hooks.base", "load_run": "emprot_core.jobs.load", "register": "emprot_core.registry"}
 
 
-def load_run(directory: str | Path) -> "LoadedRun":
-    """The model of a run with its best weights, its vocabulary and its config.
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
-    Raises:
-        CheckpointError: there is no run, or no readable checkpoint.
-    """
-    from emprot_core.jobs.load import load_run as load  # torch is imported only when a run is loaded
 
-    return load(directory)
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

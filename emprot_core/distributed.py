@@ -45,6 +45,32 @@ def process_group(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def find_device(name: str, parameter: str) -> torch.device:
+    """The device of this process: of the ranks of a machine, each takes the CUDA device of its number.
+
+    Args:
+        name: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+        parameter: which gave the name; an error says so.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if name in ("auto", "cuda"):
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() or name == "cuda" else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f'{parameter} is {name!r}, expected "auto", "cpu", "cuda" or "cuda:<number>"') from None
+    if device.type == "cuda":
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"{parameter} is {name!r}, but torch finds {torch.cuda.device_count()} CUDA devices here; use "
+                '"auto" or "cpu", or start at most one rank for each device'
+            )
+        torch.cuda.set_device(device)
+    return device
+
+
 def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 

@@ -18,48 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import gin
 
-KINDS = {
-    "model": "models",
-    "mixing": "mixings",
-    "attention": "attention",
-    "loss": "losses",
-    "optimizer": "optimizers",
-    "scheduler": "schedulers",
-    "metric": "metrics",
-    "baseline": "baselines",
-    "data": "data",
-    "split": "splits",
-    "tokenizer": "tokenizers",
-    "reader": "readers",
-    "hook": "hooks",
-    "job": "jobs",
-    "core": "",  # run and Trainer: what gin files bind without a folder
-}
-FACTORY_KINDS = {
-    "optimizer": ("named_parameters",),
-    "scheduler": ("optimizer", "num_steps"),
-    "attention": ("q", "k", "v", "mask", "bias", "dropout"),
-}
-"""Kinds bound without parentheses, and what the framework calls them with: these cannot be bound in a gin file."""
-
-CONTRACTS = {
-    "emprot_core.contracts:Model": "model",
-    "emprot_core.contracts:FactoredModel": "model",
-    "emprot_core.contracts:Mixing": "mixing",
-    "emprot_core.contracts:Attention": "attention",
-    "emprot_core.contracts:Loss": "loss",
-    "emprot_core.contracts:Optimizer": "optimizer",
-    "emprot_core.contracts:Scheduler": "scheduler",
-    "emprot_core.contracts:Metric": "metric",
-    "emprot_core.contracts:Baseline": "baseline",
-    "emprot_core.contracts:Data": "data",
-    "emprot_core.contracts:DataSplit": "split",
-    "emprot_core.contracts:Tokenizer": "tokenizer",
-    "emprot_core.contracts:Reader": "reader",
-    "emprot_core.contracts:Job": "job",
-    "emprot_core.hooks.base:Hook": "hook",
-}
-"""Which kind of component a parameter with this annotation wants. By name: the registry imports no contract."""
+from emprot_core.kinds import KINDS
 
 ENTRY_POINT_GROUP = "emprot.plugins"
 Component = TypeVar("Component", bound=Callable[..., Any])
@@ -75,7 +34,7 @@ class Entry(NamedTuple):
     @property
     def selector(self) -> str:
         """The full gin selector, emprot.<folder of the kind>.<name>."""
-        return ".".join(filter(None, ("emprot", KINDS[self.kind], self.name)))
+        return ".".join(filter(None, ("emprot", KINDS[self.kind].folder, self.name)))
 
     @property
     def short_selector(self) -> str:
@@ -204,17 +163,6 @@ def import_module(module_name: str) -> list[str]:
         return []
     _failures.pop(module_name, None)
     return [module_name]
-
-
-def contract_kind(annotation: Any) -> str | None:
-    """The kind of component that a parameter with this annotation wants; None where it is no contract."""
-    for contract, kind in CONTRACTS.items():
-        module_name, _, name = contract.partition(":")
-        # An annotation can only be a contract whose module is imported, so nothing is imported here.
-        wanted = getattr(sys.modules.get(module_name), name, None)
-        if wanted is not None and annotation == wanted:
-            return kind
-    return None
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import gin
 import pytest
 import torch
+from places import SUPPORT
 from runs_in_forks import RUN, Runs, output
 from small_stores import write_first_store, write_second_store
 
@@ -103,14 +104,13 @@ def own_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
         monkeypatch.setattr(gin.config, name, fresh)
     for name in ("_entries", "_failures", "_plugins"):
         monkeypatch.setattr(registry, name, getattr(registry, name).copy())
-    here = Path(__file__).parent
-    monkeypatch.setattr(sys, "path", [str(here), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(SUPPORT), *sys.path])
     monkeypatch.chdir(tmp_path)
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
         file = getattr(sys.modules[name], "__file__", None) or ""
-        if Path(file).is_relative_to(tmp_path) or Path(file).parent == here:
+        if Path(file).is_relative_to(tmp_path) or Path(file).parent == SUPPORT:
             del sys.modules[name]
 
 
@@ -123,7 +123,7 @@ def empty_registry(own_registry: None) -> None:
 
 @pytest.fixture
 def toy(empty_registry: None) -> ModuleType:
-    """The components of tests/toy_plugin.py, and no others."""
+    """The components of tests/support/toy_plugin.py, and no others."""
     registry.import_plugin("toy_plugin")
     return sys.modules["toy_plugin"]
 

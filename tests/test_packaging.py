@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent
 INSTALLED_AS = {"emprot_core": "emprot_core", "plugins": "emprot_plugins", "gin_configs": "emprot_gin_configs"}
 
 

@@ -57,10 +57,10 @@ class Builder:
             return target(**arguments)
         except Exception as error:
             name = "/".join((*node.scope, self._bindings.entries[reference.name].short_selector))
-            _note(error, f"while building {name} for {binding} ({reference.location})")
+            error.add_note(f"while building {name} for {binding} ({reference.location})")
             for given in self._bindings.of(node).values():
                 if _tells_value_of(given.parameter, error):
-                    _note(error, f"with {given} from {self._source(given).location}")
+                    error.add_note(f"with {given} from {self._source(given).location}")
             raise
 
     def _source(self, binding: Binding) -> Binding:
@@ -71,8 +71,3 @@ class Builder:
 
 def _tells_value_of(parameter: str, error: Exception) -> bool:
     return re.search(rf"\b{re.escape(parameter)} (= |(is|are|has|have)\b)", str(error)) is not None
-
-
-def _note(error: Exception, note: str) -> None:
-    """The error keeps its type, arguments and cause, and learns where in the config it comes from."""
-    error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]  # add_note is Python 3.11

@@ -15,7 +15,8 @@ from emprot_core.config.signature import accepted, bindable, parameters, referen
 from emprot_core.config.statements import Binding
 from emprot_core.config.types import takers
 from emprot_core.config.values import Reference
-from emprot_core.registry import Entry, contract_kind
+from emprot_core.kinds import contract_kind
+from emprot_core.registry import Entry
 
 _UNREAD = {"syntax", "missing-file", "include-cycle", "import"}
 _BROKEN_NAMES = _UNREAD | {"unknown-component", "ambiguous", "undefined-macro"}

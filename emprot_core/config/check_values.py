@@ -9,7 +9,7 @@ from emprot_core.config.signature import annotation_text, bindable, kind_text, r
 from emprot_core.config.statements import Binding
 from emprot_core.config.types import Misfit, misfit, union_members
 from emprot_core.config.values import REQUIRED, Macro, Reference, as_text, leaves
-from emprot_core.registry import FACTORY_KINDS, contract_kind
+from emprot_core.kinds import KINDS, contract_kind
 
 
 def check_values(bindings: Bindings) -> Iterator[Fault]:
@@ -42,8 +42,8 @@ def _holds_itself(macro: Binding, bindings: Bindings) -> bool:
 
 def _built_factories(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
     for leaf in leaves(binding.value):
-        if isinstance(leaf, Reference) and leaf.call and bindings.entries[leaf.name].kind in FACTORY_KINDS:
-            needs = _NEEDS[bindings.entries[leaf.name].kind]
+        if isinstance(leaf, Reference) and leaf.call and KINDS[bindings.entries[leaf.name].kind].late:
+            needs = KINDS[bindings.entries[leaf.name].kind].needs
             message = f"{leaf} would be built now, but needs {needs}"
             yield Fault("call-style", message, leaf.location, (f"drop the parentheses: {str(leaf)[:-2]}",))
 
@@ -68,7 +68,7 @@ def _misfits(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
 def _reference_misfit(binding: Binding, wrong: Misfit, wanted: list[str], bindings: Bindings) -> Iterator[Fault]:
     reference: Reference = wrong.value
     entry = bindings.entries[reference.name]
-    if reference.call and entry.kind in FACTORY_KINDS:
+    if reference.call and KINDS[entry.kind].late:
         return  # said already
     called = Reference(reference.scopes, reference.name, True, reference.location)
     if not reference.call and misfit(called, wrong.annotation, bindings.entries) is None:
@@ -139,10 +139,3 @@ def _macro_place(binding: Binding, bindings: Bindings) -> tuple[Location, tuple[
         elif definition:
             advice.append(f"{leaf.name} is set at {definition.location}")
     return location, tuple(advice)
-
-
-_NEEDS = {
-    "optimizer": "the model's parameters",
-    "scheduler": "the optimizer and the number of steps",
-    "attention": "queries, keys and values",
-}

@@ -11,7 +11,8 @@ from emprot_core.config.signature import parameters, reference_text
 from emprot_core.config.snapshot import assignment, reachable
 from emprot_core.config.statements import Binding
 from emprot_core.config.values import as_text
-from emprot_core.registry import KINDS, Entry
+from emprot_core.kinds import KINDS
+from emprot_core.registry import Entry
 
 
 def list_components(kind: str = "") -> str:
@@ -20,14 +21,14 @@ def list_components(kind: str = "") -> str:
     Raises:
         ConfigError: there is no such kind. (The name of its folder will do as well.)
     """
-    by_name = {folder: one for one, folder in KINDS.items() if folder} | {one: one for one in KINDS}
+    by_name = {kind.folder: one for one, kind in KINDS.items() if kind.folder} | {one: one for one in KINDS}
     if kind and kind not in by_name:
         help = (*did_you_mean(nearest(kind, by_name)), f"kinds: {', '.join(KINDS)}")
         raise ConfigError([Fault("unknown-component", f"there is no kind {kind!r}", Location("--list"), help)])
     lines = []
     for one in [by_name[kind]] if kind else KINDS:
         entries = registry.entries(one)
-        lines.append(f"{one}: bound as {reference_text(one)}" if KINDS[one] else "bound by their names")
+        lines.append(f"{one}: bound as {reference_text(one)}" if KINDS[one].folder else "bound by their names")
         width = max((len(entry.name) for entry in entries), default=0)
         lines += [f"  {entry.name:{width}}  {_first_line(entry)}".rstrip() for entry in entries] or ["  (none)"]
     failures = registry.failures()

@@ -16,7 +16,8 @@ from emprot_core.config.statements import Binding
 from emprot_core.config.syntax import comment_of
 from emprot_core.config.types import takers
 from emprot_core.config.values import REQUIRED, Macro, Reference
-from emprot_core.registry import Entry, contract_kind
+from emprot_core.kinds import contract_kind
+from emprot_core.registry import Entry
 
 _HEADER = "# A line #name = value is a default: remove its # to set another. A value %gin.REQUIRED is yours to give.\n"
 

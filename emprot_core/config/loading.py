@@ -57,6 +57,11 @@ class Config:
         binding = self.bindings.of(node).get(parameter)
         return default if binding is None else self.bindings.inlined(binding.value)
 
+    def macros(self) -> dict[str, Any]:
+        """The value of every macro as written, other macros inlined."""
+        named = {binding.parameter: binding.value for binding in self.bindings.effective.values() if binding.is_macro}
+        return {name: self.bindings.inlined(value) for name, value in named.items()}
+
     def text(self) -> str:
         """The config as one flat gin text that can be fed back; without run.directory."""
         return snapshot.text(self.bindings, self.modules)

@@ -13,7 +13,8 @@ from emprot_core.config.signature import Parameter, accepted, bindable, paramete
 from emprot_core.config.statements import Binding
 from emprot_core.config.types import is_number, takes_words
 from emprot_core.config.values import UNREADABLE, Reference, Unreadable, replace
-from emprot_core.registry import FACTORY_KINDS, Entry
+from emprot_core.kinds import KINDS
+from emprot_core.registry import Entry
 
 
 class Names:
@@ -142,7 +143,7 @@ class _Resolver:
             message = f"{component} has no parameter {name!r}"
             return Fault("unknown-parameter", message, binding.location, self._parameter_advice(name, entry))
         if parameter.late:
-            arguments = ", ".join(FACTORY_KINDS[entry.kind])
+            arguments = ", ".join(KINDS[entry.kind].late)
             message = f"{component}.{name} cannot be bound: the framework calls each {entry.kind} with {arguments}"
             return Fault("late-parameter", message, binding.location, (f"accepted: {accepted(entry)}",))
         return None

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from emprot_core.config.faults import NO_BREAK
-from emprot_core.registry import FACTORY_KINDS, KINDS, Entry, contract_kind
+from emprot_core.kinds import KINDS, contract_kind
+from emprot_core.registry import Entry
 
 EMPTY = inspect.Parameter.empty
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -89,7 +90,7 @@ def default_text(default: Any) -> str:
 
 def reference_text(kind: str, name: str = "Name") -> str:
     """How a gin file refers to a component of that kind: @models.Name(), @optimizers.name."""
-    return "@" + ".".join(filter(None, (KINDS[kind], name))) + ("" if kind in FACTORY_KINDS else "()")
+    return "@" + ".".join(filter(None, (KINDS[kind].folder, name))) + ("" if KINDS[kind].late else "()")
 
 
 def kind_text(kind: str) -> str:
@@ -105,7 +106,7 @@ def is_union(origin: Any) -> bool:
 
 def _is_late(kind: str, position: int, parameter: inspect.Parameter) -> bool:
     """Late parameters may have other names in a stranger's component, but their place is the same."""
-    late = FACTORY_KINDS.get(kind, ())
+    late = KINDS[kind].late
     return parameter.name in late or (position < len(late) and parameter.default is EMPTY)
 
 

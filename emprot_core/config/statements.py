@@ -146,7 +146,7 @@ def _binding(scope: str, selector: str, parameter: str, value: Any, location: Lo
     return Binding("", "", f"{scope}/{selector}" if scope else selector, value, location)
 
 
-class _Delegate(config_parser.ParserDelegate):
+class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
     """Makes plain values of references and macros; knows where the parser stands."""
 
     parser: config_parser.ConfigParser

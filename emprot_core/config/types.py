@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from emprot_core.config.signature import EMPTY, bindable, is_union, returned
 from emprot_core.config.values import Reference, Unreadable
-from emprot_core.registry import FACTORY_KINDS, Entry, contract_kind
+from emprot_core.kinds import KINDS, contract_kind
+from emprot_core.registry import Entry
 
 _SEQUENCES = (collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable)
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
@@ -119,7 +120,7 @@ def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str,
         return True
     kind = contract_kind(annotation)
     if kind:
-        return entry.kind == kind and reference.call == (kind not in FACTORY_KINDS)
+        return entry.kind == kind and reference.call == (not KINDS[kind].late)
     origin = typing.get_origin(annotation)
     wanted = origin or annotation
     gives_class = reference.call and inspect.isclass(entry.target)

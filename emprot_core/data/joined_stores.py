@@ -2,7 +2,7 @@
 
 import bisect
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,9 @@ def _check_same_vocabulary(first: TrajectoryStore, other: TrajectoryStore) -> No
             )
 
 
-def _differences(ours: dict, theirs: dict, what: str) -> dict[str, tuple[object, object]]:
+def _differences(
+    ours: Mapping[str, object], theirs: Mapping[str, object], what: str
+) -> dict[str, tuple[object, object]]:
     return {f"{what}{name}": (ours.get(name), theirs.get(name)) for name in sorted({*ours, *theirs})}
 
 

@@ -130,7 +130,7 @@ class WindowLoader:
         raise StoreError(
             f"{store.directory}: none of the {len(located.window_ids)} windows of an optimizer step has a known target "
             f"ID; the first is trajectory {name!s}, whose history starts at frame {located.first_frame[0]}; "
-            "leave trajectories without IDs out (TrajectoryWindows.trajectories) or take larger batches"
+            "leave trajectories without IDs out of the data, or take larger batches"
         )
 
 

@@ -55,11 +55,8 @@ def make_index(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
 
 
 def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_store(store: str | Path) -> Path:

@@ -5,35 +5,35 @@ from typing import Any
 
 from emprot_core.evaluation.scores import Scores
 
-REFERENCE = "interpolated"
 _HORIZONS_PER_TABLE = 4  # what 100 columns hold
 
 
-def format_scores(test: dict[str, Any]) -> str:
-    """NLL, accuracy and gain over `interpolated` for every horizon, in blocks of four horizons.
+def format_scores(test: dict[str, Any], reference: str = "") -> str:
+    """NLL, accuracy and gain over a baseline for every horizon, in blocks of four horizons.
 
     Args:
         test: {"model": Scores, "baselines": {name: Scores}}; "model" may be absent.
+        reference: the name of that baseline; without one that gives probabilities the gain is left out.
     """
     rows: dict[str, Scores] = {"model": test["model"]} if "model" in test else {}
     rows |= test["baselines"]
     horizon = max(len(scores["accuracy"]) for scores in rows.values())
     starts = range(0, horizon, _HORIZONS_PER_TABLE)
-    return "\n\n".join(_block(rows, range(s, min(s + _HORIZONS_PER_TABLE, horizon))) for s in starts)
+    return "\n\n".join(_block(rows, reference, range(s, min(s + _HORIZONS_PER_TABLE, horizon))) for s in starts)
 
 
-def _block(rows: dict[str, Scores], steps: range) -> str:
+def _block(rows: dict[str, Scores], reference: str, steps: range) -> str:
     names = max(map(len, rows))
-    reference = rows.get(REFERENCE, {}).get("nll_bits")
-    titles = {"NLL, bits": 6, "accuracy": 6} | ({f"gain over {REFERENCE}, bits": 7} if reference else {})
+    bar = rows.get(reference, {}).get("nll_bits")
+    titles = {"NLL, bits": 6, "accuracy": 6} | ({f"gain over {reference}, bits": 7} if bar else {})
     widths = [max(width, -(-len(title) // len(steps))) for title, width in titles.items()]
     heads = [title.center(width * len(steps)) for title, width in zip(titles, widths, strict=True)]
     horizons = ["".join(f"h={step + 1}".rjust(width) for step in steps) for width in widths]
     lines = [" ".join([" " * names, *cells]).rstrip() for cells in (heads, horizons)]
     for name, scores in rows.items():
         columns = [(scores["nll_bits"], ""), (scores["accuracy"], "")]
-        if reference:
-            columns.append((_gain(scores["nll_bits"], reference), "+"))
+        if bar:
+            columns.append((_gain(scores["nll_bits"], bar), "+"))
         cells = [_cells(values, steps, width, sign) for (values, sign), width in zip(columns, widths, strict=True)]
         lines.append(" ".join([name.ljust(names), *cells]))
     return "\n".join(lines)

@@ -68,9 +68,9 @@ class TrainerView(Protocol):
     optimizer: torch.optim.Optimizer
     parameters: list[nn.Parameter]  # as the optimizer holds them: the model's own, or flat ones that these are views of
     gradients: list[Tensor]  # theirs, to be changed in place
-    autocast: Callable[[], AbstractContextManager]  # a hook may replace it in on_fit_start
+    autocast: Callable[[], AbstractContextManager[Any]]  # a hook may replace it in on_fit_start
     scaler: torch.amp.GradScaler  # likewise
-    evaluation_weights: Callable[[], AbstractContextManager]  # likewise: puts other weights in for a validation
+    evaluation_weights: Callable[[], AbstractContextManager[Any]]  # likewise: puts other weights in for a validation
     epoch: int  # epochs completed
     step: int  # optimizer steps completed
     total_steps: int

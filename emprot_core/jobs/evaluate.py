@@ -44,4 +44,10 @@ class Evaluate:
         record = {"split": self.split, "data_digest": data.digest, **scores}
         if rank() == 0:
             write_text_atomically(path, json.dumps(record, indent=1) + "\n")
-        _log.info("%s, %s split:\n\n%s\n\n%s", self.run_directory, self.split, format_scores(scores), path)
+        _log.info(
+            "%s, %s split:\n\n%s\n\n%s",
+            self.run_directory,
+            self.split,
+            format_scores(scores, loaded.config.get("Train.reference", "")),
+            path,
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from torch import nn
 
@@ -10,7 +11,7 @@ from emprot_core.contracts import Outputs
 
 
 def outputs_of(
-    model: nn.Module, autocast: Callable[[], AbstractContextManager] = nullcontext
+    model: nn.Module, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> Callable[[Batch], Outputs]:
     """The model, put in evaluation mode, as a map from a batch on its device to its outputs."""
     model.eval()

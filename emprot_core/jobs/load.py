@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import nn
 
 from emprot_core.checkpoint import BEST, FINAL, CheckpointError, CheckpointStore, best_weights
+from emprot_core.checkpoint.load import State
 from emprot_core.config import Config, load_text
 from emprot_core.contracts import Vocabulary
 
@@ -36,7 +37,7 @@ def load_run(directory: str | Path) -> LoadedRun:
     return LoadedRun(model.eval(), config.build("Train.data").vocabulary, config)
 
 
-def _best_state(checkpoints: CheckpointStore) -> dict:
+def _best_state(checkpoints: CheckpointStore) -> State:
     names = checkpoints.names()
     for name in (BEST, FINAL):
         if name in names:

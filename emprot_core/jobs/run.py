@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import torch
-
 from emprot_core.config import Config
 from emprot_core.contracts import Job
-from emprot_core.distributed import barrier, process_group
+from emprot_core.distributed import barrier, find_device, process_group
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
 from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
@@ -54,7 +52,7 @@ def run_job(config: Config, fresh: bool = False) -> int:
     parameters = config.parameters("run", lazy={"job"})
     build_job = parameters["job"]
     settings = RunSettings(**parameters)
-    device = _find_device(settings.device)
+    device = find_device(settings.device, "run.device")
     use_deterministic_algorithms(device, settings.deterministic)
     with _log_on_terminal(), process_group(device):
         seed_everything(settings.seed)
@@ -73,24 +71,6 @@ def run_job(config: Config, fresh: bool = False) -> int:
         except RunRefused as refusal:
             _log.error("error: %s", refusal)
             return 2
-
-
-def _find_device(name: str) -> torch.device:
-    """The device of this process: of the ranks of a machine, each takes the CUDA device of its number."""
-    if name in ("auto", "cuda"):
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() or name == "cuda" else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f'run.device is {name!r}, expected "auto", "cpu", "cuda" or "cuda:<number>"') from None
-    if device.type == "cuda":
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise ValueError(
-                f"run.device is {name!r}, but torch finds {torch.cuda.device_count()} CUDA devices here; use "
-                '"auto" or "cpu", or start at most one rank for each device'
-            )
-        torch.cuda.set_device(device)
-    return device
 
 
 def _next_free(directory: Path) -> Path:

@@ -17,6 +17,7 @@ from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.registry import register
+from emprot_core.training.out_of_memory import DeviceOutOfMemory
 from emprot_core.training.trainer import Trainer
 
 _log = logging.getLogger("emprot")
@@ -26,11 +27,12 @@ _log = logging.getLogger("emprot")
 class Train:
     """Trains; goes on from the newest valid checkpoint of the run directory; ends with result.json."""
 
-    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = ()):
+    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = (), reference: str = ""):
         """
         Args:
             data: gives the train, validation and test batches.
             baselines: scored beside the model on the test split.
+            reference: the name of the baseline over which the table shows the gain.
 
         Raises:
             ValueError: the model's classes are not those of the vocabulary.
@@ -44,6 +46,7 @@ class Train:
         self.trainer = trainer
         self.data = data
         self.baselines = list(baselines)
+        self.reference = reference
 
     def run(self, context: RunContext) -> int:
         """
@@ -61,6 +64,8 @@ class Train:
             try:
                 self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
             except Exception as error:
+                if isinstance(error, DeviceOutOfMemory):
+                    error.add_note(f"Train.data is {context.config.get('Train.data')}")
                 self._record_failure(directory, error)
                 raise
             barrier()  # the last checkpoints are written
@@ -130,7 +135,7 @@ class Train:
         test = score_beside_baselines(forward, self.baselines, self.data, self.trainer.future_horizon, context.device)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
         directory.write_result({**self._result("finished", reason), "scored_step": scored_step, "test": test})
-        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored_step, format_scores(test))
+        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored_step, format_scores(test, self.reference))
         _log.info("%s; %s", reason, directory.path / "result.json")
         return 0
 

@@ -1,45 +1,56 @@
-"""A trainer from one flat mapping, without gin, fed by any iterable of batches."""
+"""A trainer from one flat mapping, fed by any iterable of batches: the experiment of seed.gin."""
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from emprot_core import registry
 from emprot_core.batch import Batch
 from emprot_core.checkpoint import load_checkpoint
-from emprot_core.distributed import together
+from emprot_core.config import Config, ConfigError, load
+from emprot_core.config.faults import did_you_mean, nearest
+from emprot_core.contracts import UsesClusterLookup
+from emprot_core.distributed import find_device, together
 from emprot_core.hooks.base import Hook, RunInfo, TrainerView
 from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.training.sums import MetricSums
 from emprot_core.training.trainer import Trainer
-from emprot_core.training.trainer_config import TrainerConfig
+
+_EXPERIMENT = "emprot_gin_configs:seed.gin"
+_SWITCHES = {"use_scheduler": "scheduler = None", "use_amp": "precision = 'float32'"}
+"""Keys that are True or False, and what False binds in the experiment."""
 
 
 class EMPROTTrainer:
-    """Trains ProteinTransformerClassificationOnly by masked cross-entropy; its methods work alone or together."""
+    """Trains the model of seed.gin by masked cross-entropy; its methods work alone or together."""
 
     def __init__(self, config: Mapping[str, Any], cluster_lookup: str | Path | np.ndarray | Tensor | None = None):
         """
         Args:
-            config: see TrainerConfig; num_clusters is required.
+            config: keys and defaults are those of seed.gin; besides, use_amp and use_scheduler (True) and use_wandb
+                (False). num_clusters is required.
             cluster_lookup: (C, E) cluster centroids, or the path of an .npy file, that the embedding starts from.
 
         Raises:
             ValueError: the config or the lookup is wrong.
         """
-        self.config = TrainerConfig.parse(config)
-        device = torch.device(self.config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        experiment = _load_experiment(config)
+        seed = experiment.get("run.seed")
+        device = find_device(experiment.get("run.device"), "device")
         use_deterministic_algorithms(device, deterministic=False)
-        seed_everything(self.config.seed)
+        seed_everything(seed)
+        self.config = {**experiment.macros(), **dict.fromkeys(_SWITCHES, True), **config}
+        self._trainer: Trainer = experiment.build("Train.trainer")
+        if cluster_lookup is not None:
+            _start_from(self.model, cluster_lookup)
         self._best = _BestWeights()
-        self._trainer = _build_trainer(self.config, cluster_lookup, self._best)
-        self._trainer.attach(RunInfo(device=device, seed=self.config.seed, config=dict(config)))
+        self._trainer.add_hook(self._best)
+        self._trainer.attach(RunInfo(device=device, seed=seed, config=dict(config)))
         self.test_metrics: dict[str, float] = {}
 
     @property
@@ -114,50 +125,38 @@ class _BestWeights(Hook):
             self.weights = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
 
 
-def _build_trainer(config: TrainerConfig, cluster_lookup: Any, best: Hook) -> Trainer:
-    model = registry.get("model", "ProteinTransformerClassificationOnly")(
-        d_embed=config.d_embed,
-        num_heads=config.num_heads,
-        num_layers=config.num_layers,
-        future_horizon=config.future_horizon,
-        num_clusters=config.num_clusters,
-        dropout=config.dropout,
-        cluster_lookup=cluster_lookup,
-    )
-    return Trainer(
-        model=model,
-        loss=registry.get("loss", "MaskedCrossEntropy")(),
-        optimizer=lambda named: registry.get("optimizer", "adamw")(
-            named, learning_rate=config.learning_rate, weight_decay=config.weight_decay, betas=tuple(config.betas)
-        ),
-        scheduler=_scheduler(config),
-        metrics=[registry.get("metric", name)() for name in ("TokenAccuracy", "HorizonAccuracy", "HorizonNLL")],
-        hooks=[best, *_hooks(config)],
-        max_epochs=config.max_epochs,
-        max_steps=config.max_steps,
-        grad_accum_steps=config.grad_accum_steps,
-    )
+def _load_experiment(config: Mapping[str, Any]) -> Config:
+    """seed.gin with the keys of the mapping bound in it.
+
+    Raises:
+        ValueError: a key is unknown, num_clusters is missing, use_wandb is asked for, or a value does not fit.
+    """
+    keys = [*load([_EXPERIMENT]).macros(), *_SWITCHES, "use_wandb"]
+    if unknown := [key for key in config if key not in keys]:
+        help = (*did_you_mean(nearest(unknown[0], keys)), f"known keys: {', '.join(keys)}")
+        raise ValueError(f"the config has the unknown key {unknown[0]!r}; {'; '.join(help)}")
+    if "num_clusters" not in config:
+        raise ValueError("the config has no num_clusters; give the number of classes of the vocabulary")
+    if config.get("use_wandb"):
+        raise ValueError("use_wandb is True, but EMPROT has no hook for wandb; leave it out")
+    values = {key: _plain(value) for key, value in config.items() if key not in (*_SWITCHES, "use_wandb")}
+    switched_off = [binding for key, binding in _SWITCHES.items() if not config.get(key, True)]
+    try:
+        return load([_EXPERIMENT], [*(f"{key} = {value!r}" for key, value in values.items()), *switched_off])
+    except ConfigError as error:
+        raise ValueError("; ".join(fault.message for fault in error.faults)) from error
 
 
-def _scheduler(config: TrainerConfig) -> Any:
-    if not config.use_scheduler:
-        return None
-    return lambda optimizer, num_steps: registry.get("scheduler", "cosine_with_warmup")(
-        optimizer, num_steps, warmup_proportion=config.warmup_proportion, min_lr=config.min_lr
-    )
+def _plain(value: Any) -> Any:
+    """A value as gin writes it: numbers of numpy, paths and lists become Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list):
+        return tuple(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _hooks(config: TrainerConfig) -> list[Hook]:
-    def hook(name: str, **parameters: Any) -> Hook:
-        return registry.get("hook", name)(**parameters)
-
-    hooks = [hook("NonFinite"), hook("Progress")]
-    if config.max_grad_norm is not None:
-        hooks.append(hook("ClipGradients", max_grad_norm=config.max_grad_norm))
-    if config.use_amp:
-        hooks.append(hook("MixedPrecision"))
-    if config.patience is not None:
-        hooks.append(hook("EarlyStopping", patience=config.patience, min_delta=config.early_stopping_min_delta))
-    if config.checkpoint_dir is not None:
-        hooks.append(hook("Checkpoint", directory=config.checkpoint_dir))
-    return hooks
+def _start_from(model: nn.Module, cluster_lookup: str | Path | np.ndarray | Tensor) -> None:
+    if not isinstance(model, UsesClusterLookup):
+        raise ValueError(f"{type(model).__name__} takes no cluster_lookup; leave it out")
+    model.use_cluster_lookup(cluster_lookup)

@@ -4,10 +4,17 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from emprot_core import registry
 from emprot_core.batch import Batch
 from emprot_core.contracts import FactoredModel, Loss, Metric
 
 MetricTerms = dict[str, tuple[Tensor, Tensor]]
+
+
+def losses_that_read(inputs: str) -> str:
+    """The registered losses whose `inputs` are these, as gin files refer to them."""
+    losses = [entry for entry in registry.entries("loss") if getattr(entry.target, "inputs", None) == inputs]
+    return ", ".join(f"@{loss.short_selector}()" for loss in losses) or "none is registered"
 
 
 class ForwardLoss(nn.Module):
@@ -27,7 +34,7 @@ class ForwardLoss(nn.Module):
         if loss.inputs == "features" and not isinstance(model, FactoredModel):
             raise ValueError(
                 f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "
-                "use a loss that reads logits (losses.MaskedCrossEntropy), or add features() and classifier()"
+                "use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
             )
         self.model = model
         self.loss = loss

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ def nominal_weight(micro_batches: Sequence[Batch]) -> float:
 def backward(
     forward_loss: nn.Module,
     micro_batches: Sequence[Batch],
-    autocast: Callable[[], AbstractContextManager],
+    autocast: Callable[[], AbstractContextManager[Any]],
     scaler: torch.amp.GradScaler,
     divisor: float,
 ) -> MetricSums:

@@ -1,6 +1,7 @@
 """What to do when a device runs out of memory."""
 
 from emprot_core.batch import Batch
+from emprot_core.training.forward_loss import losses_that_read
 
 
 class DeviceOutOfMemory(ValueError):
@@ -16,7 +17,7 @@ class DeviceOutOfMemory(ValueError):
         if validates:
             super().__init__(
                 f"the validation after step {step} does not fit on the device ({first_line}); lower "
-                "TrajectoryWindows.eval_batch_size: no score depends on it"
+                "the eval_batch_size of Train.data: no score depends on it"
             )
             return
         batch = max(micro_batches, key=lambda batch: batch["input_cluster_ids"].numel())
@@ -26,7 +27,7 @@ class DeviceOutOfMemory(ValueError):
         super().__init__(
             f"optimizer step {step + 1} does not fit on the device ({first_line}); its largest micro-batch has "
             f"{num_windows} windows of {history} + {horizon} frames x {num_residues} residues, whose logits over "
-            f"{num_clusters} clusters take {logits_gib:.2f} GiB. Lower TrajectoryWindows.batch_size and raise "
-            "Trainer.grad_accum_steps by the same factor: the training stays the same; or bind "
-            "Trainer.loss=@losses.LinearCrossEntropy(), which never holds all logits"
+            f"{num_clusters} clusters take {logits_gib:.2f} GiB. Lower the batch_size of Train.data and raise "
+            "Trainer.grad_accum_steps by the same factor: the training stays the same. Or bind a Trainer.loss that "
+            f"never holds all logits: {losses_that_read('features')}"
         )

@@ -25,9 +25,9 @@ class HookView:
         self.hooks = HookList(hooks)
         self.grad_accum_steps = grad_accum_steps
         self.log_every_steps = log_every_steps
-        self.autocast: Callable[[], AbstractContextManager] = contextlib.nullcontext
+        self.autocast: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
         self.scaler = torch.amp.GradScaler(enabled=False)
-        self.evaluation_weights: Callable[[], AbstractContextManager] = contextlib.nullcontext
+        self.evaluation_weights: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
         self.optimizer: Any = None
         self.scheduler: Any = None
         self.parameters: list[nn.Parameter] = []

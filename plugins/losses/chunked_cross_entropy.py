@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from emprot_core.attention.products import add_product_, product, product_into
+from emprot_core.kernels.onednn import add_product_, product, product_into
 
 
 class Rows(NamedTuple):

@@ -3,8 +3,8 @@
 from einops import rearrange
 from torch import Tensor, nn
 
-from emprot_core.attention.linear import Linear
 from emprot_core.contracts import Attention
+from emprot_core.kernels import Linear
 
 
 class AttentionLayer(nn.Module):

@@ -17,8 +17,7 @@ class ClusterTable(nn.Module):
     def __init__(self, num_clusters: int, d_embed: int, lookup: str | Path | np.ndarray | Tensor | None = None):
         """
         Raises:
-            ValueError: the lookup does not hold one finite row per cluster.
-            OSError: its file cannot be read.
+            ValueError: the lookup cannot be read, or does not hold one finite row per cluster.
         """
         super().__init__()
         self.num_clusters = num_clusters
@@ -48,8 +47,9 @@ class ClusterTable(nn.Module):
 
 
 def _load_lookup(lookup: str | Path | np.ndarray | Tensor, num_clusters: int) -> Tensor:
-    array = np.load(lookup, allow_pickle=False) if isinstance(lookup, str | Path) else lookup
-    centroids = torch.as_tensor(array, dtype=torch.float32)
+    if isinstance(lookup, str | Path):
+        lookup = _read_lookup(Path(lookup))
+    centroids = torch.as_tensor(lookup, dtype=torch.float32)
     if centroids.ndim != 2 or len(centroids) != num_clusters or not centroids.isfinite().all():
         finite = "" if centroids.isfinite().all() else " with values that are not finite"
         raise ValueError(
@@ -57,3 +57,12 @@ def _load_lookup(lookup: str | Path | np.ndarray | Tensor, num_clusters: int) ->
             "one centroid per cluster; use the vocabulary's own centroids"
         )
     return centroids
+
+
+def _read_lookup(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:  # what numpy raises for a file that is no array
+        raise ValueError(
+            f"cluster_lookup = {str(path)!r} cannot be read ({error}); give an .npy file of one centroid per cluster"
+        ) from error

@@ -9,10 +9,9 @@ from einops import einsum
 from torch import Tensor, nn
 
 from emprot_core import registry
-from emprot_core.attention import auto
-from emprot_core.attention.linear import linear
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Attention, Mixing, Outputs
+from emprot_core.kernels import linear, sdpa
 from emprot_core.registry import register
 
 from .cluster_table import ClusterTable
@@ -36,7 +35,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         num_clusters: int,
         dropout: float = 0.1,
         mixing: Mixing | None = None,
-        attention: Attention = auto,
+        attention: Attention = sdpa,
         max_history: int = 128,
         residue_embedding: int = 0,
         residue_embedding_std: float = 0.02,
@@ -97,6 +96,10 @@ class ProteinTransformerClassificationOnly(nn.Module):
         if self.output_bias_init == "unigram":
             smoothed = counts.double() + 0.5
             self.output_bias.data.copy_((smoothed / smoothed.sum()).log().expand_as(self.output_bias))
+
+    def use_cluster_lookup(self, lookup: str | Path | np.ndarray | Tensor) -> None:
+        """Start the cluster embedding anew, from centroids (C, E)."""
+        self.cluster_embedding = ClusterTable(self.num_clusters, self.d_embed, lookup)
 
     def forward(
         self,

@@ -34,7 +34,7 @@ class FlatAdamW(torch.optim.AdamW):
         @wraps(func)
         def step(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
             is_observed = (
-                torch.autograd._profiler_enabled()
+                torch.autograd._profiler_enabled()  # type: ignore[attr-defined]  # private to torch
                 or self._optimizer_step_pre_hooks
                 or self._optimizer_step_post_hooks
                 or _global_optimizer_pre_hooks

@@ -1,6 +1,5 @@
 """Trajectories of molecular dynamics programs (XTC, TRR, DCD, NC, multi-model PDB) through MDAnalysis (extra `md`)."""
 
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,7 @@ from emprot_core.registry import register
 from .backbone_atoms import Incomplete, backbone_atoms
 from .chunks import chain_segments, frames_per_chunk
 from .layout import fill_in, group_of, match_layout, read_groups
-
-_ANGSTROM_PER_NM = 10.0
+from .md_frames import read_frames
 
 
 @register("reader", "md")
@@ -145,9 +143,8 @@ def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Ite
     per_chunk = frames_per_chunk(atoms.size)
     pending: list[np.ndarray] = []
     num_frames = 0
-    frames = _xdr_frames(path, universe) if path.suffix.lower() in (".xtc", ".trr") else _frames(path, universe)
     try:
-        for positions in frames:
+        for positions in read_frames(path, universe):
             pending.append(positions[atoms].astype(np.float32, copy=False))
             num_frames += 1
             if len(pending) == per_chunk:
@@ -162,45 +159,3 @@ def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Ite
         ) from error
     if pending:
         yield np.stack(pending)
-
-
-def _xdr_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
-    # Frame by frame from the start: MDAnalysis' own reader first scans the whole file, writes its index beside it and
-    # drops a last frame that was cut short without a word.
-    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
-
-    with (XTCFile if path.suffix.lower() == ".xtc" else TRRFile)(str(path)) as file:
-        _check_atoms(file.n_atoms, universe)
-        end = 0
-        for frame in file:
-            yield frame.x * _ANGSTROM_PER_NM
-            end = file._bytes_tell()  # its own end of file forgives a header that was cut short
-        if end != path.stat().st_size:
-            raise ValueError(f"the file is cut short: {path.stat().st_size - end} bytes follow the last whole frame")
-
-
-def _frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
-    if str(path) != universe.filename:
-        _check_dcd(path)
-        universe.load_new(str(path))
-    _check_atoms(universe.trajectory.n_atoms, universe)
-    for frame in universe.trajectory:
-        yield frame.positions
-
-
-def _check_atoms(num_atoms: int, universe: Any) -> None:
-    if num_atoms != len(universe.atoms):
-        raise ValueError(f"the trajectory has {num_atoms} atoms and the topology {len(universe.atoms)}")
-
-
-def _check_dcd(path: Path) -> None:
-    """A DCD file says how many frames it has; MDAnalysis gives those that are there."""
-    if path.suffix.lower() != ".dcd":
-        return
-    from MDAnalysis.lib.formats.libdcd import DCDFile
-
-    with path.open("rb") as raw, DCDFile(str(path)) as file:
-        head = raw.read(12)
-        (announced,) = struct.unpack("<i" if head[:1] == b"T" else ">i", head[8:12])
-        if announced > len(file):
-            raise ValueError(f"its header announces {announced} frames, but only {len(file)} are whole")

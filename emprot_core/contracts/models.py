@@ -1,0 +1,77 @@
+"""What a model is made of: the model, its mixing of frames and residues, its attention kernel."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor, nn
+
+Outputs = dict[str, Tensor]
+"""What a model gives, by name: cluster_logits (B, F, N, C), context (B, N, D) and others that its contract names."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Maps a history to class scores for every residue in each future step."""
+
+    num_clusters: int
+    future_horizon: int
+
+    def forward(
+        self,
+        input_cluster_ids: Tensor,  # (B, T, N) long
+        times: Tensor | None,  # (B, T) float
+        sequence_lengths: Tensor,  # (B,) long
+        history_mask: Tensor,  # (B, T, N) bool
+        state: Tensor | None = None,  # (B, N, D)
+    ) -> Outputs:
+        """cluster_logits (B, F, N, C), context (B, N, D) and, where state was given, new_state (B, N, D)."""
+
+
+@runtime_checkable
+class FactoredModel(Model, Protocol):
+    """A model whose logits are a linear map of features, so that a loss need not materialise them."""
+
+    def features(
+        self,
+        input_cluster_ids: Tensor,
+        times: Tensor | None,
+        sequence_lengths: Tensor,
+        history_mask: Tensor,
+        state: Tensor | None = None,
+    ) -> Outputs:
+        """features (B, F, N, D), context (B, N, D) and, where state was given, new_state (B, N, D)."""
+
+    def classifier(self) -> tuple[Tensor, Tensor | None]:
+        """Weight (C, D) and bias (C,), (F, C) or None."""
+
+
+@runtime_checkable
+class UsesClusterLookup(Protocol):
+    """A model whose cluster embedding can start from the centroids of the clusters."""
+
+    def use_cluster_lookup(self, lookup: str | Path | np.ndarray | Tensor) -> None:
+        """lookup: (C, E), or the path of an .npy file that holds it; called before training."""
+
+
+class Attention(Protocol):
+    """softmax(q k^T / sqrt(head size)) v over the allowed keys; a row without any gives zeros.
+
+    A key is allowed where `mask` is True; `bias` is added to the scores before the softmax.
+    """
+
+    def __call__(
+        self,
+        q: Tensor,  # (batch, heads, queries, head size)
+        k: Tensor,  # (batch, heads, keys, head size)
+        v: Tensor,  # (batch, heads, keys, head size)
+        mask: Tensor | None = None,  # bool, broadcasts to (batch, heads, queries, keys)
+        bias: Tensor | None = None,  # float, broadcasts to (batch, heads, queries, keys)
+    ) -> Tensor: ...
+
+
+class Mixing(Protocol):
+    """One pattern of attention over the frames and residues of a history. Built by the model with its width."""
+
+    def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:
+        """A module: (B, T, N, D), mask (B, T, N) bool, state (B, N, D) or None -> context (B, N, D)."""

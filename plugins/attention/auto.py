@@ -1,0 +1,49 @@
+"""Which kernel is the fastest here: the nearest of the shapes that benchmarks/attention.py has measured."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from emprot_core.contracts import Attention
+from emprot_core.kernels.attention import einsum, sdpa
+from emprot_core.registry import register
+
+from .grouped import grouped
+from .packed import packed
+from .table import FASTEST
+
+KERNELS: dict[str, Attention] = {kernel.__name__: kernel for kernel in (einsum, sdpa, grouped, packed)}
+TRACEABLE = ("einsum", "sdpa")
+"""Those that torch.compile takes into its graph."""
+
+
+@register("attention")
+def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """The arguments of `einsum`, by the kernel that was the fastest at the nearest measured shape.
+
+    Depends on the device, the dtype, the numbers of queries and keys, the size of a head, and on whether mask and bias
+    are the same for all queries. What nobody measured, CUDA first of all, goes to `sdpa`.
+    """
+    sizes = (q.shape[2], k.shape[2], q.shape[3])
+    name = choice(q.device.type, q.dtype, sizes, _by_query(mask, bias), torch.compiler.is_compiling())
+    return KERNELS[name](q, k, v, mask=mask, bias=bias)
+
+
+def choice(
+    device: str, dtype: torch.dtype, sizes: tuple[int, int, int], by_query: bool, compiling: bool = False
+) -> str:
+    """The name of the kernel that `auto` takes; sizes are queries, keys and the size of a head."""
+    rows = FASTEST.get((device, str(dtype).removeprefix("torch."), by_query))
+    if rows is None:
+        return "sdpa"
+
+    def distance(row: tuple[int, int, int, str, str]) -> float:
+        return sum(abs(math.log(measured / max(1, size))) for measured, size in zip(row[:3], sizes, strict=True))
+
+    *_, fastest, traceable = min(rows, key=distance)
+    return traceable if compiling else fastest
+
+
+def _by_query(mask: Tensor | None, bias: Tensor | None) -> bool:
+    return any(x is not None and x.dim() > 1 and x.shape[-2] > 1 for x in (mask, bias))

@@ -1,0 +1,36 @@
+"""Stopping when validation no longer improves."""
+
+import math
+
+from emprot_core.hooks.base import Hook, TrainerView
+from emprot_core.registry import register
+
+
+@register("hook")
+class EarlyStopping(Hook):
+    """Stop after `patience` validations in a row without a val/total_loss at least `min_delta` below the best."""
+
+    state_names = ("best", "num_without_gain")
+
+    def __init__(self, patience: int | None = 5, min_delta: float = 0.0):
+        """
+        Args:
+            patience: validations; None: training is never stopped.
+            min_delta: nats.
+        """
+        self.patience = patience
+        self.min_delta = min_delta
+        self.best = math.inf
+        self.num_without_gain = 0
+
+    def on_validation_end(self, trainer: TrainerView) -> None:
+        loss = trainer.val_logs["val/total_loss"]
+        if loss < self.best - self.min_delta:
+            self.best, self.num_without_gain = loss, 0
+            return
+        self.num_without_gain += 1
+        if self.patience is not None and self.num_without_gain >= self.patience:
+            trainer.request_stop(
+                f"early stopping: val/total_loss was not {self.min_delta:g} below {self.best:.5f} "
+                f"in {self.num_without_gain} validations"
+            )

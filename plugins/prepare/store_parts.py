@@ -1,0 +1,87 @@
+"""A store from parts: classes renumbered where asked for, and a split that every run then shares."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from emprot_core.batch import MISSING_ID
+from emprot_core.contracts import Split, Tokenizer, Vocabulary
+from emprot_core.data.store import CLASS_IDS, StoreWriter, split_array
+
+from .encoding import Part, part_ids
+
+_BLOCK_TOKENS = 1 << 22
+
+
+def write_stores(
+    output: Path,
+    tokenizers: Sequence[Tokenizer],
+    parts: Sequence[Part],
+    folder: Path,
+    groups: Mapping[str, str],
+    spans: Mapping[Split, np.ndarray] | None = None,
+    compact: bool = False,
+) -> None:
+    """Write <output>/<name> of each tokenizer from the parts in a folder; they are seen when all are complete.
+
+    Args:
+        groups: of each trajectory, by its name.
+        spans: of a split, kept in the stores as splits.Stored reads them.
+        compact: number the classes that occur 0, 1, ... in the order of their IDs; the store keeps the IDs they had.
+
+    Raises:
+        StoreError: a directory exists.
+    """
+    with ExitStack() as stack:
+        for tokenizer in tokenizers:
+            class_ids = _used_classes(tokenizer, parts, folder) if compact else None
+            writer = stack.enter_context(StoreWriter(output / tokenizer.name, _vocabulary(tokenizer, class_ids)))
+            _fill(writer, tokenizer, parts, folder, groups, class_ids)
+            for split, rows in ({} if spans is None else spans).items():
+                writer.add_array(split_array(split), rows)
+
+
+def _fill(
+    writer: StoreWriter,
+    tokenizer: Tokenizer,
+    parts: Sequence[Part],
+    folder: Path,
+    groups: Mapping[str, str],
+    class_ids: np.ndarray | None,
+) -> None:
+    for name, array in tokenizer.arrays().items():
+        writer.add_array(name, array)
+    if class_ids is not None:
+        writer.add_array(CLASS_IDS, class_ids)
+    for part in parts:
+        ids = part_ids(folder, part, tokenizer)
+        renumbered = ids if class_ids is None else _renumber(ids, class_ids, tokenizer.num_clusters)
+        writer.add(part.name, groups[part.name], renumbered, part.time_step_ns)
+        if part.source:
+            writer.add_source(part.source)
+
+
+def _vocabulary(tokenizer: Tokenizer, class_ids: np.ndarray | None) -> Vocabulary:
+    if class_ids is None:
+        return Vocabulary(tokenizer.name, tokenizer.num_clusters, tokenizer.description())
+    described = {**tokenizer.description(), "compacted_from": tokenizer.num_clusters}
+    return Vocabulary(tokenizer.name, len(class_ids), described)
+
+
+def _used_classes(tokenizer: Tokenizer, parts: Sequence[Part], folder: Path) -> np.ndarray:
+    """(C',) int32: the IDs that occur, rising."""
+    used = np.zeros(tokenizer.num_clusters + 1, dtype=bool)  # -1 marks the last, which is none
+    for part in parts:
+        ids = part_ids(folder, part, tokenizer)
+        rows = max(1, _BLOCK_TOKENS // ids.shape[1])
+        for start in range(0, len(ids), rows):
+            used[ids[start : start + rows]] = True
+    return np.flatnonzero(used[:-1]).astype(np.int32)
+
+
+def _renumber(ids: np.ndarray, class_ids: np.ndarray, num_clusters: int) -> np.ndarray:
+    places = np.full(num_clusters + 1, MISSING_ID, dtype=np.int32)
+    places[class_ids] = np.arange(len(class_ids))
+    return places[ids]  # -1 reads the last place, which is -1

@@ -1,0 +1,83 @@
+"""The shipped gin files and the README as a manual: each file is sound, and every command in them works as written."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from emprot_core.cli import main
+from emprot_core.data.store import TrajectoryStore
+
+FILES = sorted((ROOT / "gin_configs").glob("*.gin"))
+
+
+def header(path: Path) -> list[str]:
+    return path.read_text().split("\n\n")[0].splitlines()
+
+
+def commands(text: str) -> list[str]:
+    """The emprot-run commands of a text, one that goes on after a backslash as one."""
+    joined = re.sub(r"\s*\\\n", " ", text)
+    return [line.strip() for line in joined.splitlines() if line.strip().startswith("emprot-run ")]
+
+
+HEADER_COMMANDS = [
+    command for path in FILES for command in commands("\n".join(line.lstrip("# ") for line in header(path)))
+]
+README = (ROOT / "README.md").read_text()
+README_COMMANDS = [command for command in commands(README) if "--gin_file" in command or "--export" in command]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_directory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_shipped_file_passes_the_check_from_any_directory(path: Path) -> None:
+    assert main([f"--gin_file={path.name}", "--check"]) == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_header_gives_a_purpose_and_the_command(path: Path) -> None:
+    assert all(line.startswith("#") for line in header(path))
+    assert any(f"emprot-run --gin_file={path.name}" in line for line in header(path))
+
+
+@pytest.mark.parametrize("command", HEADER_COMMANDS)
+def test_every_command_in_a_header_is_sound(command: str) -> None:
+    assert main([*shlex.split(command)[1:], "--check"]) == 0
+
+
+README_MODULES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", README, re.DOTALL))
+
+
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_every_command_in_the_readme_is_sound(command: str, own_registry: None) -> None:
+    """Beside the components that are registered by now, those of the README's own examples."""
+    for name, source in README_MODULES.items():
+        Path(name).write_text(source)
+    arguments = shlex.split(command.split(" > ")[0])[1:]
+    asks = {"--check", "--print_config"} & set(arguments) or "--export" in command
+    assert main([*arguments, *([] if asks else ["--check"])]) == 0
+
+
+def test_the_tokenizer_in_the_readme_has_under_twenty_lines_and_makes_a_store(own_registry: None) -> None:
+    source = README_MODULES["my_tokenizer.py"]
+    assert len([line for line in source.splitlines() if line.strip() and not line.startswith(("import", "from"))]) < 20
+    Path("my_tokenizer.py").write_text(source)
+    bindings = ["Prepare.tokenizers = [@tokenizers.bend()]", "kmeans_environment.centroids = None"]
+    flags = [f"--gin_bindings={binding}" for binding in bindings]
+    assert main(["--plugin=my_tokenizer", "--gin_file=prepare_sample.gin", "--allow_unused", *flags]) == 0
+    store = TrajectoryStore("sample_stores/bend", verify=True)
+    assert store.vocabulary.tokenizer == {"name": "bend", "classes": ["straight", "bent"]}
+    ids = store.ids(1)  # one stretch of chain: the termini have none
+    assert set(ids[:, [0, 1, -2, -1]].ravel().tolist()) == {-1}
+    assert set(ids[:, 2:-2].ravel().tolist()) == {0, 1}
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(HEADER_COMMANDS) >= len(FILES)
+    assert len(README_COMMANDS) >= 5

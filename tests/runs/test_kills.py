@@ -1,0 +1,119 @@
+"""Runs that are killed, preempted and started twice: nothing is lost, and not one bit changes."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from places import GIN_CONFIGS
+from runs_in_forks import RUN, assert_same_outcome, bind, output, scalars
+
+from emprot_core.checkpoint import verify_run
+
+
+def test_the_run_uses_all_that_must_survive(whole: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    assert "early stopping" in result["stop_reason"]
+    assert 6 < result["global_step"] < 24
+    logged = scalars(whole)
+    assert len(logged["train/total_loss"]) == result["global_step"]
+    assert {"train/gradient_norm", "val/total_loss", "val/nll_bits/h4"} <= logged.keys()
+    assert all(line.endswith(": ok") for line in verify_run(whole))
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        "emprot_core.training.trainer:Trainer._train_step 1 before",  # nothing was saved yet
+        "emprot_core.training.forward_loss:ForwardLoss.forward 14 before",  # between two micro-batches
+        "emprot_core.training.trainer:Trainer._update 7 before",
+        "emprot_core.training.trainer:Trainer.score 4 before",  # at the start of a validation
+        "emprot_plugins.hooks.checkpoint:Checkpoint.on_validation_end 3 before",
+        "emprot_core.checkpoint.files:_HashedFile.write 2000 before",  # within a checkpoint
+        "os:fsync 12 before",
+        "os:replace 9 before",
+        "os:replace 9 after",
+        "os:replace 20 before",
+        "os:replace 21 after",
+        "emprot_core.jobs.metrics_log:MetricsLog.on_validation_end 4 after",
+        "emprot_core.checkpoint.store:CheckpointStore._sweep 8 before",
+        "emprot_core.checkpoint.store:CheckpointStore.save 19 after",  # of three that were due at step 14
+        "emprot_core.checkpoint.store:CheckpointStore.save 20 after",
+        "emprot_core.checkpoint.store:CheckpointStore.save 22 after",
+        "emprot_plugins.hooks.checkpoint:Checkpoint.on_fit_end 1 before",  # early stopping asked to stop
+        "emprot_core.jobs.run_directory:RunDirectory.write_result 1 before",
+    ],
+)
+def test_a_run_killed_at_any_moment_ends_with_the_same_bits(runs, whole: Path, tmp_path: Path, sabotage: str) -> None:
+    assert runs(tmp_path, RUN, SABOTAGE=sabotage) == -signal.SIGKILL
+    assert runs(tmp_path, RUN) == 0, output(tmp_path)
+    assert_same_outcome(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(runs, whole: Path, tmp_path: Path) -> None:
+    generator = random.Random(0)
+    started = time.monotonic()
+    assert runs(tmp_path / "timed", RUN) == 0
+    duration_s = time.monotonic() - started
+    attempt = tmp_path / "0"
+    for number in range(20):
+        pid = runs.start(attempt, RUN)
+        time.sleep(generator.uniform(0.1, 0.6) * duration_s)
+        os.kill(pid, signal.SIGKILL)
+        if runs.wait(pid) != -signal.SIGKILL or number == 19:
+            assert runs(attempt, RUN) == 0, output(attempt)
+            assert_same_outcome(attempt / "run", whole)
+            attempt = tmp_path / str(number + 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_the_hooks_changes_no_result(runs, whole: Path, tmp_path: Path, seed: int) -> None:
+    text = (GIN_CONFIGS / "base.gin").read_text()
+    hooks = re.findall(r"@hooks\.\w+\(\)", text[text.index("\nTrainer.hooks") :])
+    assert len(hooks) >= 8
+    random.Random(seed).shuffle(hooks)
+    assert runs(tmp_path, [*RUN, *bind(f"Trainer.hooks=[{', '.join(hooks)}]")]) == 0, output(tmp_path)
+    assert_same_outcome(tmp_path / "run", whole, ignoring=["config", "config_digest"])
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        "emprot_core.training.trainer:Trainer._update 3 terminate",
+        "emprot_core.training.trainer:Trainer.validate 2 terminate",
+        "emprot_core.training.trainer:Trainer._update 6 terminate",  # validation, and a checkpoint, are due
+    ],
+)
+def test_a_preempted_run_leaves_with_143_and_goes_on_to_the_same_bits(runs, whole, tmp_path, sabotage: str) -> None:
+    assert runs(tmp_path, RUN, SABOTAGE=sabotage) == 143, output(tmp_path)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "preempted"
+    # Killed before the next checkpoint: what the first resumed run logged must not stand twice.
+    assert runs(tmp_path, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 1 after") == -signal.SIGKILL
+    assert runs(tmp_path, RUN) == 0, output(tmp_path)
+    assert_same_outcome(tmp_path / "run", whole)
+
+
+def test_of_two_processes_in_one_directory_the_second_is_refused(runs, whole: Path, tmp_path: Path) -> None:
+    first = runs.start(tmp_path, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 6 stop")
+    runs.wait_until_stopped(first)
+    (tmp_path / "second").mkdir()
+    second = [*RUN, *bind("run.directory='../run'")]
+    assert runs(tmp_path / "second", second) == 2
+    assert "another process is running in ../run" in output(tmp_path / "second")
+    os.kill(first, signal.SIGCONT)
+    assert runs.wait(first) == 0, output(tmp_path)
+    assert_same_outcome(tmp_path / "run", whole)
+
+
+def test_a_changed_config_is_refused_by_key_even_where_the_record_of_it_is_damaged(runs, killed, tmp_path) -> None:
+    shutil.copytree(killed, tmp_path / "run")
+    (tmp_path / "run" / "config.gin").write_bytes(b"\xff\x00")
+    assert runs(tmp_path, [*RUN, *bind("adamw.learning_rate=1e-4")]) == 2
+    assert "adamw.learning_rate" in output(tmp_path)
+    assert "0.003" in output(tmp_path)

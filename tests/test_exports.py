@@ -1,0 +1,54 @@
+"""What outside code may import, and what that costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import emprot_core
+from emprot_core import contracts, kernels
+from emprot_core.hooks.base import Hook
+from emprot_core.jobs.load import load_run
+from emprot_core.registry import register
+
+
+def test_the_package_offers_these_names() -> None:
+    assert emprot_core.__all__ == ["Hook", "load_run", "register"]
+    assert (emprot_core.Hook, emprot_core.load_run, emprot_core.register) == (Hook, load_run, register)
+
+
+def test_public_names_show_in_dir() -> None:
+    assert {*emprot_core.__all__, "__version__"} <= set(dir(emprot_core))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'registre'"):
+        emprot_core.registre  # noqa: B018
+
+
+def test_importing_the_package_needs_neither_torch_nor_gin() -> None:
+    code = "import sys, emprot_core; print(sorted({'torch', 'gin', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("package", [contracts, kernels], ids=lambda package: package.__name__)
+def test_a_package_exports_all_that_it_lists_in_order(package) -> None:
+    assert package.__all__ == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "emprot_core.hooks.base:EVENTS",
+        "emprot_core.training:EMPROTTrainer",
+        "emprot_core.config:load",
+        "emprot_core.data.store:TrajectoryStore",
+        "emprot_core.data.store:StoreWriter",
+        "emprot_core.batch:MISSING_ID",
+    ],
+)
+def test_names_that_outside_files_rely_on_are_there(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    assert hasattr(__import__(module, fromlist=[attribute]), attribute)
