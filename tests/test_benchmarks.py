@@ -27,6 +27,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # times are measured
 def test_the_loop_takes_less_than_the_hand_written_one_with_the_same_losses() -> None:
     record = loop.measure("1 ms step", ["EMPROT"], num_steps=120, num_rounds=7)
     assert record["ratios"]["EMPROT / hand-written"] < 0.9
@@ -34,11 +35,13 @@ def test_the_loop_takes_less_than_the_hand_written_one_with_the_same_losses() ->
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # times are measured
 def test_the_loader_is_far_faster_than_a_dataset_and_gives_the_same_batches() -> None:
     record = loader.measure(num_batches=80, num_rounds=5)  # check_alike compares every batch
     assert record["ratios"]["WindowLoader: Dataset + padding collate takes"] > 5
 
 
+@pytest.mark.no_cover  # times are measured
 def test_an_event_costs_little_and_one_that_nobody_handles_next_to_nothing() -> None:
     times = dispatch.measure(num_events=2_000, num_rounds=5)["times"]
     assert times["10 hooks"]["median_ms"] < 5e-3

@@ -1,11 +1,13 @@
-"""The shipped gin files and the README as a manual: each file is sound, and every command in them works as written."""
+"""The shipped gin files and the pages as a manual: each file is sound, and every command works as written."""
 
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from places import ROOT
+from runs_in_forks import scalars
 
 from emprot_core.cli import main
 from emprot_core.data.store import TrajectoryStore
@@ -26,8 +28,9 @@ def commands(text: str) -> list[str]:
 HEADER_COMMANDS = [
     command for path in FILES for command in commands("\n".join(line.lstrip("# ") for line in header(path)))
 ]
-README = (ROOT / "README.md").read_text()
-README_COMMANDS = [command for command in commands(README) if "--gin_file" in command or "--export" in command]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+PAGE_COMMANDS = [command for command in commands(TEXT) if "--gin_file" in command or "--export" in command]
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +54,13 @@ def test_every_command_in_a_header_is_sound(command: str) -> None:
     assert main([*shlex.split(command)[1:], "--check"]) == 0
 
 
-README_MODULES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", README, re.DOTALL))
+PAGE_MODULES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", TEXT, re.DOTALL))
 
 
-@pytest.mark.parametrize("command", README_COMMANDS)
-def test_every_command_in_the_readme_is_sound(command: str, own_registry: None) -> None:
-    """Beside the components that are registered by now, those of the README's own examples."""
-    for name, source in README_MODULES.items():
+@pytest.mark.parametrize("command", PAGE_COMMANDS)
+def test_every_command_in_a_page_is_sound(command: str, own_registry: None) -> None:
+    """Beside the components that are registered by now, those of the examples in the pages."""
+    for name, source in PAGE_MODULES.items():
         Path(name).write_text(source)
     arguments = shlex.split(command.split(" > ")[0])[1:]
     asks = {"--check", "--print_config"} & set(arguments) or "--export" in command
@@ -65,7 +68,7 @@ def test_every_command_in_the_readme_is_sound(command: str, own_registry: None) 
 
 
 def test_the_tokenizer_in_the_readme_has_under_twenty_lines_and_makes_a_store(own_registry: None) -> None:
-    source = README_MODULES["my_tokenizer.py"]
+    source = PAGE_MODULES["my_tokenizer.py"]
     assert len([line for line in source.splitlines() if line.strip() and not line.startswith(("import", "from"))]) < 20
     Path("my_tokenizer.py").write_text(source)
     bindings = ["Prepare.tokenizers = [@tokenizers.bend()]", "kmeans_environment.centroids = None"]
@@ -80,4 +83,29 @@ def test_the_tokenizer_in_the_readme_has_under_twenty_lines_and_makes_a_store(ow
 
 def test_there_are_commands_to_check() -> None:
     assert len(HEADER_COMMANDS) >= len(FILES)
-    assert len(README_COMMANDS) >= 5
+    assert len(PAGE_COMMANDS) >= 10
+
+
+def test_the_hook_and_the_loss_in_the_pages_train(own_registry: None) -> None:
+    for name in ("my_hook", "my_loss"):
+        Path(f"{name}.py").write_text(PAGE_MODULES[f"{name}.py"])
+    swaps = ["Trainer.extra_hooks=[@hooks.LogLargestWeight()]", "Trainer.loss=@losses.LabelRank()"]
+    assert main(["--plugin=my_hook", "--plugin=my_loss", "--gin_file=debug.gin", "Train.baselines=[]", *swaps]) == 0
+    assert "largest_weight" in "".join(scalars("runs/debug"))
+
+
+def test_the_reader_in_the_pages_makes_a_store(own_registry: None) -> None:
+    Path("my_reader.py").write_text(PAGE_MODULES["my_reader.py"])
+    Path("ids").mkdir()
+    ids = np.arange(24).reshape(6, 4) % 5 - 1
+    np.savetxt("ids/a.csv", ids, fmt="%d", delimiter=",")
+    swaps = ["Prepare.source='ids/*.csv'", "Prepare.reader=@readers.csv_ids()", "precomputed.num_clusters=50"]
+    swaps += ["Prepare.tokenizers=[@tokenizers.precomputed()]", "precomputed.name=mine"]
+    assert main(["--plugin=my_reader", "--gin_file=prepare.gin", "Prepare.num_workers=1", *swaps]) == 0
+    np.testing.assert_array_equal(TrajectoryStore("my_stores/mine").ids(0), ids)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
