@@ -37,11 +37,10 @@ def measure(num_epochs: int = 4) -> dict[str, Any]:
     base = config.load(["base.gin"], [f"Trainer.max_epochs = {num_epochs}"])
     job = base.parameters("run", lazy={"job"})["job"]()
     trainer, ends, spans = job.trainer, EpochEnds(), Spans()
-    trainer.add_hook(ends)
-    for name in ("emit", "write_saves"):
-        setattr(trainer, name, spans.of(getattr(trainer, name)))
     with tempfile.TemporaryDirectory() as directory:
-        trainer.attach(RunInfo(directory=Path(directory), config=base.text(), hparams=base.flat()))
+        trainer.attach(RunInfo(directory=Path(directory), config=base.text(), hparams=base.flat()), ends)
+        trainer.hooks.emit = spans.of(trainer.hooks.emit)
+        trainer.requests.write_saves = spans.of(trainer.requests.write_saves)
         trainer.fit(job.data.loader("train"), job.data.loader("validation"))
     epochs = list(pairwise(ends.marks))  # without the first, which opens files and loads code
     in_hooks = [spans.between(start, end) for start, end in epochs]

@@ -36,7 +36,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    with _told_of_loss():
+    with _naming_a_lost_rank():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield
@@ -87,7 +87,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     """The elementwise sum over all ranks; the tensor itself where there is one."""
     if is_distributed():
         values = values.clone()
-        with _told_of_loss():
+        with _naming_a_lost_rank():
             dist.all_reduce(values)
     return values
 
@@ -97,7 +97,7 @@ def max_over_ranks(values: Sequence[int]) -> list[int]:
     if not is_distributed():
         return list(values)
     largest = torch.tensor(values)
-    with _told_of_loss():
+    with _naming_a_lost_rank():
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     return largest.tolist()
 
@@ -117,7 +117,7 @@ def gather(value: Any) -> list[Any]:
     if not is_distributed():
         return [value]
     values = [None] * world_size()
-    with _told_of_loss():
+    with _naming_a_lost_rank():
         dist.all_gather_object(values, value)
     return values
 
@@ -126,12 +126,12 @@ def copy_from_rank_0(tensors: Iterable[Tensor]) -> None:
     """Overwrite tensors with those of rank 0."""
     if is_distributed():
         for tensor in tensors:
-            with _told_of_loss():
+            with _naming_a_lost_rank():
                 dist.broadcast(tensor, 0)
 
 
-def together(items: Iterable[Item]) -> Iterator[Item | None]:
-    """The items of this rank, then None until every rank is at its end: as many for all of them."""
+def until_all_ranks_end(items: Iterable[Item]) -> Iterator[Item | None]:
+    """This rank's items, then None until the slowest rank is done, so that all ranks iterate equally often."""
     iterator = iter(items)
     while True:
         item = next(iterator, None)
@@ -141,7 +141,7 @@ def together(items: Iterable[Item]) -> Iterator[Item | None]:
 
 
 @contextmanager
-def _told_of_loss() -> Iterator[None]:
+def _naming_a_lost_rank() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # what gloo and NCCL raise when a peer is gone, or late

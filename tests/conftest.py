@@ -189,5 +189,5 @@ def whole(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a RUN that was killed in its 12th step."""
     directory = tmp_path_factory.mktemp("killed")
-    assert runs(directory, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 12 before") == -signal.SIGKILL
+    assert runs(directory, RUN, SABOTAGE="emprot_core.training.updates:Updates.step 12 before") == -signal.SIGKILL
     return directory / "run"

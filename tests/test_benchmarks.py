@@ -41,6 +41,7 @@ def test_the_loader_is_far_faster_than_a_dataset_and_gives_the_same_batches() ->
     assert record["ratios"]["WindowLoader: Dataset + padding collate takes"] > 5
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover  # times are measured
 def test_an_event_costs_little_and_one_that_nobody_handles_next_to_nothing() -> None:
     times = dispatch.measure(num_events=2_000, num_rounds=5)["times"]

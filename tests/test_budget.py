@@ -15,20 +15,16 @@ from places import CORE, PLUGINS, ROOT
 MAX_LINES_IN_A_FILE = 200
 MAX_CODE_LINES_IN_A_FUNCTION = 40
 MAX_CODE_LINES = {
-    "emprot_core": 5150,
+    "emprot_core": 5100,
     "emprot_core/checkpoint": 345,
     "emprot_core/config": 1630,
     "emprot_core/data": 725,
     "emprot_core/evaluation": 165,
-    "emprot_core/hooks": 125,
+    "emprot_core/hooks": 128,
     "emprot_core/jobs": 455,
     "emprot_core/kernels": 105,
-    "emprot_core/training": 890,
+    "emprot_core/training": 790,
     "plugins": 4800,
-}
-LINES_OF_FILES_THAT_ARE_STILL_LONGER = {
-    "emprot_core/training/state.py": 201,
-    "emprot_core/training/trainer.py": 232,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
@@ -71,8 +67,7 @@ def test_no_folder_has_more_code_than_its_bound() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_and_functions_are_small_enough_to_read(path: Path) -> None:
     text = path.read_text()
-    name = str(path.relative_to(ROOT))
-    assert len(text.splitlines()) <= LINES_OF_FILES_THAT_ARE_STILL_LONGER.get(name, MAX_LINES_IN_A_FILE)
+    assert len(text.splitlines()) <= MAX_LINES_IN_A_FILE
     code = code_lines(path)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):

@@ -10,11 +10,12 @@ from places import CORE, PLUGINS, ROOT
 
 from emprot_core import registry
 
-FOUNDATION = {"batch", "contracts", "kinds", "registry", "distributed"}
+FOUNDATION = {"batch", "contracts", "kinds", "registry", "distributed", "randomness"}
 LOWER = FOUNDATION | {"checkpoint", "kernels", "data"}
 MAY_IMPORT = {
     **{module: {"batch"} for module in FOUNDATION},
     "registry": {"kinds"},
+    "randomness": {"distributed"},
     **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
     "hooks": LOWER,
     "config": {"kinds", "registry"},

@@ -36,6 +36,9 @@ EVENTS = (
 )
 
 
+MakeContext = Callable[[], AbstractContextManager[Any]]
+
+
 class StopRequest(NamedTuple):
     """Why training ends. exit_status 0 means finished; anything else that it can be taken up again."""
 
@@ -68,9 +71,9 @@ class TrainerView(Protocol):
     optimizer: torch.optim.Optimizer
     parameters: list[nn.Parameter]  # as the optimizer holds them: the model's own, or flat ones that these are views of
     gradients: list[Tensor]  # theirs, to be changed in place
-    autocast: Callable[[], AbstractContextManager[Any]]  # a hook may replace it in on_fit_start
+    autocast: MakeContext  # a hook may replace it in on_fit_start
     scaler: torch.amp.GradScaler  # likewise
-    evaluation_weights: Callable[[], AbstractContextManager[Any]]  # likewise: puts other weights in for a validation
+    use_evaluation_weights: MakeContext  # likewise: puts other weights in for a validation
     epoch: int  # epochs completed
     step: int  # optimizer steps completed
     total_steps: int
@@ -80,15 +83,23 @@ class TrainerView(Protocol):
     val_logs: dict[str, float]  # the last validation: val/...
     best: dict[str, float]  # {"val/total_loss": x, "step": n} of the best validation, or empty
     is_best: bool  # whether the validation that ended is the best so far
-    stop: StopRequest | None  # of all ranks: what one asked for is agreed on before the next step
-    exception: BaseException | None
+    exception: BaseException | None  # in on_exception
     step_loss: Tensor  # (), the mean loss of this step over its micro-batches and all ranks; from on_backward_end on
 
     @property
     def is_log_step(self) -> bool: ...
 
+    @property
+    def stop(self) -> StopRequest | None:
+        """Of all ranks: what one asked for is agreed on before the next step."""
+        ...
+
     def gradient_norm(self) -> Tensor:
         """(), the norm of this step's gradients before any hook changed them; from on_backward_end on."""
+        ...
+
+    def withhold_update(self, suspect: Tensor) -> None:
+        """In on_backward_end: this step leaves parameters and optimizer as they are if `suspect` () is not finite."""
         ...
 
     def request_stop(self, reason: str, exit_status: int = 0) -> None:

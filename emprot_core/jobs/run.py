@@ -13,8 +13,8 @@ from emprot_core.config import Config
 from emprot_core.contracts import Job
 from emprot_core.distributed import barrier, find_device, process_group
 from emprot_core.jobs.context import RunContext, RunRefused
+from emprot_core.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.registry import register
-from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
 
 _log = logging.getLogger("emprot")
 

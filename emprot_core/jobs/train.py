@@ -17,7 +17,7 @@ from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.registry import register
-from emprot_core.training.out_of_memory import DeviceOutOfMemory
+from emprot_core.training.errors import DeviceOutOfMemory
 from emprot_core.training.trainer import Trainer
 
 _log = logging.getLogger("emprot")
@@ -86,7 +86,6 @@ class Train:
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:
         config = context.config
-        self.trainer.add_hook(MetricsLog(directory.path / "metrics.jsonl"))
         for component in (self.trainer.model, self.trainer.forward_loss.loss):
             if isinstance(component, UsesClassCounts):
                 component.use_class_counts(self.data.class_counts())
@@ -101,7 +100,8 @@ class Train:
                 hparams=config.flat(),
                 config_digest=config.digest(),
                 data_digest=self.data.digest,
-            )
+            ),
+            MetricsLog(directory.path / "metrics.jsonl"),
         )
         self._go_on(directory)
         directory.write_config()
@@ -152,7 +152,7 @@ class Train:
             return state["step"]
         if best_step is not None:
             _log.warning("no valid checkpoint holds the best weights (step %d); the last ones are scored", best_step)
-        with self.trainer.evaluation_weights():
+        with self.trainer.use_evaluation_weights():
             last = copy.deepcopy(self.trainer.model.state_dict())
         self.trainer.model.load_state_dict(last)
         return self.trainer.step

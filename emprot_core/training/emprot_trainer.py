@@ -15,11 +15,12 @@ from emprot_core.checkpoint import load_checkpoint
 from emprot_core.config import Config, ConfigError, load
 from emprot_core.config.faults import did_you_mean, nearest
 from emprot_core.contracts import UsesClusterLookup
-from emprot_core.distributed import find_device, together
+from emprot_core.distributed import find_device, until_all_ranks_end
 from emprot_core.hooks.base import Hook, RunInfo, TrainerView
-from emprot_core.training.randomness import seed_everything, use_deterministic_algorithms
+from emprot_core.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.training.sums import MetricSums
 from emprot_core.training.trainer import Trainer
+from emprot_core.training.validation import score
 
 _EXPERIMENT = "emprot_gin_configs:seed.gin"
 _SWITCHES = {"use_scheduler": "scheduler = None", "use_amp": "precision = 'float32'"}
@@ -49,8 +50,7 @@ class EMPROTTrainer:
         if cluster_lookup is not None:
             _start_from(self.model, cluster_lookup)
         self._best = _BestWeights()
-        self._trainer.add_hook(self._best)
-        self._trainer.attach(RunInfo(device=device, seed=seed, config=dict(config)))
+        self._trainer.attach(RunInfo(device=device, seed=seed, config=dict(config)), self._best)
         self.test_metrics: dict[str, float] = {}
 
     @property
@@ -106,7 +106,7 @@ class EMPROTTrainer:
         if self._best.weights:
             self.model.load_state_dict(self._best.weights)
         sums = MetricSums()
-        for terms in together(self._trainer.score(loader)):
+        for terms in until_all_ranks_end(score(self._trainer, loader)):
             sums.add(terms or {})
         self.model.load_state_dict(last)
         return sums.over_ranks_of_any_length().means("test/")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from emprot_core import registry
 from emprot_core.batch import Batch
-from emprot_core.contracts import FactoredModel, Loss, Metric
+from emprot_core.contracts import FactoredModel, Loss, Metric, Model
 
 MetricTerms = dict[str, tuple[Tensor, Tensor]]
 
@@ -20,12 +20,14 @@ def losses_that_read(inputs: str) -> str:
 class ForwardLoss(nn.Module):
     """batch -> (sum, weight, metrics). Nothing touches the model's parameters outside its forward."""
 
-    def __init__(self, model: nn.Module, loss: Loss, metrics: Sequence[Metric]):
+    def __init__(self, model: Model, loss: Loss, metrics: Sequence[Metric]):
         """
         Raises:
-            ValueError: the loss is none, or it reads features and the model cannot give them.
+            ValueError: model or loss is none, or the loss reads features and the model cannot give them.
         """
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"Trainer.model is a {type(model).__name__}, expected a torch.nn.Module")
         if not (callable(loss) and hasattr(loss, "inputs")):
             raise ValueError(
                 f"Trainer.loss is a {type(loss).__name__}, expected an object with `inputs` that can be called; "

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emprot_core.batch import Batch
 from emprot_core.contracts import StepLoader
+from emprot_core.distributed import world_size
 
 Item = TypeVar("Item")
 
@@ -42,6 +43,62 @@ class IterableSteps:
 
 def as_step_loader(loader: Iterable[Batch] | StepLoader) -> StepLoader:
     return loader if isinstance(loader, StepLoader) else IterableSteps(loader)
+
+
+def micro_batches_per_step(grad_accum_steps: int) -> int:
+    """Over all ranks."""
+    return grad_accum_steps * world_size()
+
+
+def steps_done(trainer: Any) -> int | Fraction:
+    """The optimizer steps of its epoch that a training has done: a fraction where they were of another size."""
+    steps = Fraction(trainer.micro_batches_done, micro_batches_per_step(trainer.grad_accum_steps))
+    return int(steps) if steps.denominator == 1 else steps
+
+
+def count_steps(trainer: Any, loader: StepLoader) -> tuple[int, int]:
+    """The optimizer steps of an epoch (0 for a loader without a length), and those of the whole training.
+
+    Counted from the current position: if the number of ranks changed, earlier steps had another size. One too many may
+    be counted then, where the epoch is not a whole number of steps.
+
+    Raises:
+        ValueError: the loader is empty, or has no length and max_steps is not set.
+    """
+    most = math.inf if trainer.max_steps is None else trainer.max_steps
+    try:
+        steps_per_epoch = loader.num_steps(trainer.grad_accum_steps)
+    except TypeError:
+        if trainer.max_steps is None:
+            raise ValueError("the train loader has no length, so its steps cannot be counted; set max_steps") from None
+        return 0, trainer.max_steps
+    if not steps_per_epoch:
+        raise ValueError("the train loader is empty; give it at least one batch")
+    left = (trainer.max_epochs - trainer.epoch) * steps_per_epoch - int(steps_done(trainer))
+    return steps_per_epoch, int(min(trainer.step + max(0, left), most))
+
+
+def steps_left(trainer: Any, loader: StepLoader) -> Iterator[list[Batch]]:
+    """The micro-batches of the steps that are left of the epoch.
+
+    Raises:
+        ValueError: a whole epoch is left, and the loader gives nothing.
+    """
+    is_empty = not trainer.micro_batches_done
+    for step in loader.steps(trainer.epoch, steps_done(trainer), trainer.grad_accum_steps):
+        is_empty = False
+        yield step
+    if is_empty:
+        raise ValueError(
+            f"the train loader gave no batch in epoch {trainer.epoch + 1}; give an iterable that can be read anew in "
+            "every epoch (a list, a DataLoader), or lower max_epochs or max_steps to what it holds"
+        )
+
+
+def is_validation_due(trainer: Any, is_last: bool) -> bool:
+    """After this step, which may be the last of its epoch."""
+    every = trainer.validate_every_steps
+    return trainer.step == trainer.total_steps or (is_last if every is None else trainer.step % every == 0)
 
 
 def with_last(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:

@@ -1,6 +1,7 @@
 """Metrics as sums and weights, added over batches and ranks, and divided once."""
 
 import math
+import time
 
 import torch
 from torch import Tensor
@@ -109,6 +110,20 @@ class MetricSums:
                 return self._values[start + part]
             start += 2 * math.prod(shape)
         raise KeyError(name)
+
+
+class LogSums(MetricSums):
+    """The sums since the last step that was logged."""
+
+    def restart_clock(self) -> None:
+        self._since = time.perf_counter()
+
+    def collect(self) -> dict[str, float]:
+        """The means as train/<metric> and the rate in tokens; begins anew."""
+        now = time.perf_counter()
+        logs = {**self.means("train/"), "time/tokens_per_s": float(self.weight("token_ce")) / (now - self._since)}
+        self._layout, self._values, self._since = (), None, now
+        return logs
 
 
 def _numbers(tensor: Tensor) -> list[float]:

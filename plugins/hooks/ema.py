@@ -31,7 +31,7 @@ class EMA(Hook):
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         self._average = [parameter.detach().clone() for parameter in trainer.parameters]
-        trainer.evaluation_weights = lambda: self._in_place_of(trainer.parameters)
+        trainer.use_evaluation_weights = lambda: self._in_place_of(trainer.parameters)
 
     def on_step_end(self, trainer: TrainerView) -> None:
         decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))

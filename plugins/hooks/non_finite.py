@@ -32,7 +32,7 @@ class _Step(NamedTuple):
 class NonFinite(Hook):
     """Withhold the update of a step whose loss or gradient norm is not finite; stop, or go on for a few of them.
 
-    The optimizer is told on the device (found_inf, which torch's fused optimizers read), on all ranks alike; the flag
+    On CUDA the optimizer is told on the device (found_inf, which torch's fused optimizers read); the flag
     is read at the next log step (on a CPU at once), so that CUDA need not wait. The windows of such steps, of all
     ranks, go to non_finite.json in the run directory. A withheld step counts as a step, for the scheduler too.
 
@@ -54,7 +54,7 @@ class NonFinite(Hook):
             raise ValueError(f"max_skips is {max_skips}, expected 0 (stop at the first) or more")
         self.max_skips = max_skips
         self.withheld: list[dict[str, Any]] = []  # {"step", "window_ids"}
-        self.num_reported = 0  # of them: a checkpoint reads the flags too, between two log steps
+        self.num_reported = 0  # how many of `withheld`; saving a checkpoint reads the flags too, so this can lag behind
         self._recent: list[_Step] = []
 
     def on_backward_end(self, trainer: TrainerView) -> None:
@@ -63,7 +63,7 @@ class NonFinite(Hook):
             suspect = suspect + trainer.gradient_norm()
             if not suspect.is_cuda and math.isfinite(suspect):
                 return
-            _withhold(trainer, suspect)
+            trainer.withhold_update(suspect)
         window_ids = [batch["window_ids"] for batch in trainer.micro_batches if "window_ids" in batch]
         self._recent.append(_Step(trainer.step + 1, suspect, window_ids))
 
@@ -112,13 +112,3 @@ class NonFinite(Hook):
                 f"windows, or allow more of them (NonFinite.max_skips is {self.max_skips})"
             )
         _log.warning("%s (%d of %d)", text, len(self.withheld), self.max_skips)
-
-
-def _withhold(trainer: TrainerView, suspect: Tensor) -> None:
-    """Make the coming optimizer step leave parameters and state as they are, where `suspect` () is not finite."""
-    reads_found_inf = getattr(trainer.optimizer, "_step_supports_amp_scaling", False)  # how torch marks those that do
-    if reads_found_inf and suspect.is_cuda:
-        trainer.optimizer.found_inf = (~suspect.isfinite()).float()  # type: ignore[attr-defined]
-    elif not math.isfinite(suspect):  # CUDA waits here; a parameter without a gradient is left alone by all optimizers
-        for parameter in trainer.parameters:
-            parameter.grad = None

@@ -122,7 +122,7 @@ def test_a_rank_that_dies_ends_the_others_and_the_run_goes_on_to_the_same_bits(
     runs, whole_by_ranks, tmp_path, ranks, step
 ):
     started = time.monotonic()
-    sabotage = {f"SABOTAGE_{ranks - 1}": f"emprot_core.training.trainer:Trainer._update {step} before"}
+    sabotage = {f"SABOTAGE_{ranks - 1}": f"emprot_core.training.updates:Updates.step {step} before"}
     statuses = finish(runs, ranks, tmp_path, RUN, **sabotage)
     assert time.monotonic() - started < 60
     assert statuses == [1] * (ranks - 1) + [-signal.SIGKILL]
@@ -136,7 +136,7 @@ def test_a_rank_that_dies_ends_the_others_and_the_run_goes_on_to_the_same_bits(
     ("on", "sabotage"),
     [
         ([0, 1], "emprot_core.training.trainer:Trainer._train_step 3 terminate"),
-        ([1], "emprot_core.training.trainer:Trainer._update 5 terminate"),
+        ([1], "emprot_core.training.updates:Updates.step 5 terminate"),
         ([1], "emprot_core.training.trainer:Trainer.validate 2 terminate"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_directory_that_becomes_read_only_stops_the_run_with_a_clear_line(runs
     if os.geteuid() != 0:
         pytest.skip("needs chattr, so root: a user's own permissions are no obstacle to root")
     checkpoints = tmp_path / "run" / "checkpoints"
-    assert runs(tmp_path, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 8 before") == -signal.SIGKILL
+    assert runs(tmp_path, RUN, SABOTAGE="emprot_core.training.updates:Updates.step 8 before") == -signal.SIGKILL
     if subprocess.run(["chattr", "+i", str(checkpoints)], capture_output=True).returncode:
         pytest.skip("this file system knows no immutable directories")
     try:

@@ -31,8 +31,8 @@ def test_the_run_uses_all_that_must_survive(whole: Path) -> None:
     [
         "emprot_core.training.trainer:Trainer._train_step 1 before",  # nothing was saved yet
         "emprot_core.training.forward_loss:ForwardLoss.forward 14 before",  # between two micro-batches
-        "emprot_core.training.trainer:Trainer._update 7 before",
-        "emprot_core.training.trainer:Trainer.score 4 before",  # at the start of a validation
+        "emprot_core.training.updates:Updates.step 7 before",
+        "emprot_core.training.validation:score 4 before",  # at the start of a validation
         "emprot_plugins.hooks.checkpoint:Checkpoint.on_validation_end 3 before",
         "emprot_core.checkpoint.files:_HashedFile.write 2000 before",  # within a checkpoint
         "os:fsync 12 before",
@@ -85,22 +85,22 @@ def test_the_order_of_the_hooks_changes_no_result(runs, whole: Path, tmp_path: P
 @pytest.mark.parametrize(
     "sabotage",
     [
-        "emprot_core.training.trainer:Trainer._update 3 terminate",
+        "emprot_core.training.updates:Updates.step 3 terminate",
         "emprot_core.training.trainer:Trainer.validate 2 terminate",
-        "emprot_core.training.trainer:Trainer._update 6 terminate",  # validation, and a checkpoint, are due
+        "emprot_core.training.updates:Updates.step 6 terminate",  # validation, and a checkpoint, are due
     ],
 )
 def test_a_preempted_run_leaves_with_143_and_goes_on_to_the_same_bits(runs, whole, tmp_path, sabotage: str) -> None:
     assert runs(tmp_path, RUN, SABOTAGE=sabotage) == 143, output(tmp_path)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "preempted"
     # Killed before the next checkpoint: what the first resumed run logged must not stand twice.
-    assert runs(tmp_path, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 1 after") == -signal.SIGKILL
+    assert runs(tmp_path, RUN, SABOTAGE="emprot_core.training.updates:Updates.step 1 after") == -signal.SIGKILL
     assert runs(tmp_path, RUN) == 0, output(tmp_path)
     assert_same_outcome(tmp_path / "run", whole)
 
 
 def test_of_two_processes_in_one_directory_the_second_is_refused(runs, whole: Path, tmp_path: Path) -> None:
-    first = runs.start(tmp_path, RUN, SABOTAGE="emprot_core.training.trainer:Trainer._update 6 stop")
+    first = runs.start(tmp_path, RUN, SABOTAGE="emprot_core.training.updates:Updates.step 6 stop")
     runs.wait_until_stopped(first)
     (tmp_path / "second").mkdir()
     second = [*RUN, *bind("run.directory='../run'")]

@@ -16,9 +16,10 @@ from emprot_core.data.batches import Gather
 from emprot_core.data.loader import WindowLoader
 from emprot_core.data.store import StoreWriter, TrajectoryStore
 from emprot_core.data.windows import SPAN_DTYPE, Windows
-from emprot_core.distributed import barrier, gather, process_group, rank, together, world_size
+from emprot_core.distributed import barrier, gather, process_group, rank, until_all_ranks_end, world_size
 from emprot_core.hooks.base import Hook, RunInfo
 from emprot_core.training import Trainer
+from emprot_core.training.validation import score
 
 CLUSTERS, HISTORY, HORIZON = 9, 3, 2
 
@@ -130,10 +131,10 @@ def validate_unevenly() -> None:
         trainer = make_trainer(dtype=torch.float64)
         logs = trainer.validate(batches if rank() == 0 else [])
         alone = make_trainer(dtype=torch.float64)
-        sums = sum(float(terms["token_ce"][0]) for terms in alone.score(batches))
-        weight = sum(float(terms["token_ce"][1]) for terms in alone.score(batches))
+        sums = sum(float(terms["token_ce"][0]) for terms in score(alone, batches))
+        weight = sum(float(terms["token_ce"][1]) for terms in score(alone, batches))
         assert abs(logs["val/token_ce"] - sums / weight) < 1e-12
-        assert len(list(together(range(rank())))) == world_size() - 1
+        assert len(list(until_all_ranks_end(range(rank())))) == world_size() - 1
         with pytest.raises(ValueError, match="fewer optimizer steps than that of another"):
             trainer.fit(batches[: 1 + rank()])
         blank = [{**batches[0], "future_step_mask": torch.zeros_like(batches[0]["future_step_mask"])}]

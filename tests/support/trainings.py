@@ -6,6 +6,7 @@ import torch
 
 from emprot_core import registry
 from emprot_core.hooks.base import Hook
+from emprot_core.training.trainer import VALIDATION
 
 
 def hook(name: str, **options):
@@ -27,7 +28,7 @@ class StopAt(Hook):
             trainer.request_stop("asked to", exit_status=130)
 
     def on_validation_step_end(self, trainer) -> None:
-        if trainer.validation_pending and trainer.step == self.validation:
+        if VALIDATION in trainer.due and trainer.step == self.validation:
             trainer.request_stop("asked to", exit_status=130)
 
 

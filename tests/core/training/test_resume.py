@@ -12,7 +12,8 @@ from emprot_core import registry
 from emprot_core.checkpoint import CheckpointError
 from emprot_core.hooks.base import Hook, RunInfo
 from emprot_core.training import Trainer
-from emprot_core.training.state import PIECES
+from emprot_core.training.resume import PIECES
+from emprot_core.training.steps import IterableSteps
 
 
 @pytest.mark.parametrize("place", [{"step": 1}, {"step": 3}, {"step": 4}, {"validation": 3}, {"validation": 9}])
@@ -84,3 +85,27 @@ def test_a_state_of_another_optimizer_is_refused(make_batch, make_trainer) -> No
     second.load_state_dict(first.state_dict())
     with pytest.raises(CheckpointError, match=r"has the state of FlatAdamW, this trainer has SGD.*run\.init_from"):
         second.fit([make_batch()])
+
+
+class Reads(IterableSteps):
+    """Batches of which an epoch is begun a few times at most: an endless loop ends as an error."""
+
+    def __init__(self, batches):
+        super().__init__(batches)
+        self.num_epochs = 0
+
+    def steps(self, *arguments):
+        self.num_epochs += 1
+        assert self.num_epochs < 10, "the loop does not end"
+        return super().steps(*arguments)
+
+
+def test_a_training_that_was_left_in_a_validation_ends_where_there_is_none_to_do(make_batch, make_trainer) -> None:
+    train = [make_batch(i) for i in range(3)]
+    first = make_trainer(StopAt(validation=3), max_epochs=2)
+    first.fit(train, [make_batch(9)])
+    assert (first.epoch, first.step) == (0, 3)
+    second = make_trainer(max_epochs=2)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    second.fit(Reads(train))
+    assert (second.epoch, second.step) == (2, 6)

@@ -75,7 +75,6 @@ def test_steps_within_the_budget_are_skipped_and_leave_no_trace(make_batch, make
         trainer.attach(RunInfo(directory=tmp_path / str(len(results))))
         (tmp_path / str(len(results))).mkdir()
         batches = batches_with_windows(make_batch, 5)
-        trainer.scheduler = None
         trainer._factories = (trainer._factories[0], None)
         trainer.fit(batches if poison.steps else [batches[0], *batches[3:]])
         results.append(weights(trainer))
@@ -139,6 +138,7 @@ def test_a_step_whose_flag_a_checkpoint_read_is_reported_at_the_next_log_step() 
     view = SimpleNamespace(
         step=0, is_log_step=False, run=RunInfo(device=torch.device("cuda")), optimizer=None, parameters=[],
         micro_batches=[], scaler=torch.amp.GradScaler(enabled=False), gradient_norm=lambda: torch.tensor(1.0),
+        withhold_update=lambda suspect: None,
     )  # fmt: skip
     for step, loss in ((1, math.nan), (2, 1.0)):
         view.step_loss = torch.tensor(loss)

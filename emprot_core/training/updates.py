@@ -1,0 +1,185 @@
+"""Optimizer steps: gradients of a loss that is a sum over micro-batches and ranks, and what is done with them."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emprot_core.batch import Batch
+from emprot_core.checkpoint import CheckpointError
+from emprot_core.contracts import Flattens, Optimizer, Scheduler
+from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_over_ranks, world_size
+from emprot_core.training.sums import MetricSums
+
+
+class Updates:
+    """Optimizer, scheduler, scaler and gradients of a training.
+
+    The gradient of a step is that of (sum of the loss) / (sum of its weights) over all its micro-batches and ranks.
+    A parameter that the step did not use gets a zero gradient, not None.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, scheduler: Scheduler | None, num_steps: int):
+        """
+        Args:
+            optimizer: called with the named parameters. scheduler: with the optimizer and num_steps.
+
+        Raises:
+            ValueError: the optimizer's factory gives no optimizer, or a factory raises it.
+        """
+        copy_from_rank_0(model.state_dict().values())
+        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self.optimizer = _call("Trainer.optimizer", optimizer, named)
+        if not isinstance(self.optimizer, torch.optim.Optimizer):
+            raise ValueError(
+                f"Trainer.optimizer gave a {type(self.optimizer).__name__}, expected a torch.optim.Optimizer; "
+                "does the function return it?"
+            )
+        if isinstance(self.optimizer, Flattens):
+            self.optimizer.flatten()
+        self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.gradients = _gradients_of(self.parameters)
+        self.scheduler: Any = scheduler and _call("Trainer.scheduler", scheduler, self.optimizer, num_steps)
+        self.scaler = torch.amp.GradScaler(enabled=False)
+        self._norm = torch.zeros(())
+        self._learning_rate = 0.0
+        self._divisor = 0.0  # about the weight of a step; 0 before the first
+        self._is_withheld = False
+
+    def backward(
+        self,
+        forward_loss: nn.Module,
+        micro_batches: Sequence[Batch],
+        autocast: Callable[[], AbstractContextManager[Any]],
+    ) -> MetricSums:
+        """Compute the gradients of a step; gives the sums and weights of loss and metrics over all ranks."""
+        self._divisor = self._divisor or _divisor(micro_batches)
+        sums = MetricSums()
+        for batch in micro_batches:
+            with autocast():
+                loss_sum, _, metrics = forward_loss(batch)
+            # Start backward at 1 / divisor: dividing the loss would add an operation to the forward and the backward.
+            self.scaler.scale(loss_sum).backward(torch.full_like(loss_sum, 1 / self._divisor))
+            sums.add(metrics)
+        sums = sums.over_ranks()
+        _sum_over_ranks(self.gradients)
+        self.scaler.unscale_(self.optimizer)
+        correction = (sums.weight("total_loss") / self._divisor).to(self.gradients[0].dtype)
+        torch._foreach_div_(self.gradients, correction)
+        self._norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self.gradients)))
+        return sums
+
+    def gradient_norm(self) -> Tensor:
+        """(), the norm of this step's gradients before any hook changed them."""
+        return self._norm
+
+    def logs(self) -> dict[str, float]:
+        """Learning rate and gradient norm of the last step."""
+        return {"train/learning_rate": self._learning_rate, "train/gradient_norm": float(self._norm)}
+
+    def withhold(self, suspect: Tensor) -> None:
+        """Make the coming step leave parameters and optimizer state as they are, where `suspect` () is not finite."""
+        reads_found_inf = getattr(self.optimizer, "_step_supports_amp_scaling", False)  # how torch marks those that do
+        if reads_found_inf and suspect.is_cuda:  # without waiting for the device
+            self.optimizer.found_inf = (~suspect.isfinite()).float()
+        else:
+            self._is_withheld = not math.isfinite(suspect)
+
+    def step(self) -> None:
+        """Step the optimizer and the scheduler. A step that was withheld counts for the scheduler."""
+        self._learning_rate = self.optimizer.param_groups[0]["lr"]
+        scale = self.scaler.get_scale()
+        if not self._is_withheld:
+            self.scaler.step(self.optimizer)
+        self._is_withheld = False
+        self.scaler.update()
+        torch._foreach_zero_(self.gradients)  # where they lie: the optimizer, and CUDA graphs, know them by their place
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient
+        if self.scheduler is not None and self.scaler.get_scale() >= scale:  # a lower scale: fp16 skipped the step
+            self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "optimizer_class": type(self.optimizer).__name__,
+            "scheduler": self.scheduler and self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "divisor": self._divisor,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], keep_rates: bool) -> None:
+        """Go on from `state_dict`.
+
+        Args:
+            keep_rates: keep the learning rate, weight decay and so on that the optimizer was made with, at the place
+                of the schedule where the state was.
+
+        Raises:
+            CheckpointError: the state is that of another optimizer, or one has a scheduler and the other has none.
+        """
+        if state["optimizer_class"] != (ours := type(self.optimizer).__name__):
+            raise CheckpointError(
+                f"the checkpoint has the state of {state['optimizer_class']}, this trainer has {ours}; bind "
+                "Trainer.optimizer as it was, or take the weights alone: run.init_from, in another directory"
+            )
+        if (self.scheduler is None) != (state["scheduler"] is None):
+            raise CheckpointError(
+                f"the checkpoint has {'no' if self.scheduler else 'a'} scheduler, this trainer has "
+                f"{'one' if self.scheduler else 'none'}; bind Trainer.scheduler as it was"
+            )
+        groups = [{key: value for key, value in g.items() if key != "params"} for g in self.optimizer.param_groups]
+        base_rates = getattr(self.scheduler, "base_lrs", None)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        if keep_rates:
+            for group, bound in zip(self.optimizer.param_groups, groups, strict=True):
+                progress = group["lr"] / group["initial_lr"] if group.get("initial_lr") else 1.0
+                group.update(bound, lr=bound.get("initial_lr", bound["lr"]) * progress)
+            if base_rates is not None:
+                self.scheduler.base_lrs = base_rates
+        self.scaler.load_state_dict(state["scaler"])
+        self._divisor = state["divisor"]
+
+
+def _call(what: str, factory: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return factory(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def _divisor(micro_batches: Sequence[Batch]) -> float:
+    """About the weight of a step over all ranks, to divide by before the weight is known.
+
+    It keeps the gradients in the range of fp16. As a power of two it changes no digit of them.
+    """
+    positions = sum(batch["future_cluster_ids"].numel() for batch in micro_batches)
+    (most,) = max_over_ranks([positions])
+    return 2.0 ** round(math.log2(most * world_size()))
+
+
+def _gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """The gradients of parameters, 0 where there was none yet. They stay where they are from now on."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def _sum_over_ranks(gradients: Sequence[Tensor]) -> None:
+    """Replace every gradient by its sum over the ranks, in one reduction for each dtype.
+
+    docs/decisions/002-no-ddp-wrapper.md says why torch's wrapper is not used.
+    """
+    if world_size() == 1:
+        return
+    for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
+        alike = [gradient for gradient in gradients if gradient.dtype == dtype]
+        packed = sum_over_ranks(torch.cat([gradient.flatten() for gradient in alike]))
+        parts = packed.split([gradient.numel() for gradient in alike])
+        torch._foreach_copy_(alike, [part.view_as(g) for part, g in zip(parts, alike, strict=True)])
