@@ -45,6 +45,13 @@ def as_step_loader(loader: Iterable[Batch] | StepLoader) -> StepLoader:
     return loader if isinstance(loader, StepLoader) else IterableSteps(loader)
 
 
+def check_counts(trainer: Any) -> None:
+    """Raise ValueError if a number of epochs or steps is below 1."""
+    for name in ("max_epochs", "max_steps", "grad_accum_steps", "validate_every_steps", "log_every_steps"):
+        if (value := getattr(trainer, name)) is not None and value < 1:
+            raise ValueError(f"Trainer.{name} is {value}, expected 1 or more")
+
+
 def micro_batches_per_step(grad_accum_steps: int) -> int:
     """Over all ranks."""
     return grad_accum_steps * world_size()

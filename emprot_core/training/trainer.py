@@ -55,9 +55,7 @@ class Trainer:
         """
         self.max_epochs, self.max_steps, self.grad_accum_steps = max_epochs, max_steps, grad_accum_steps
         self.validate_every_steps, self.log_every_steps = validate_every_steps, log_every_steps
-        for name in ("max_epochs", "max_steps", "grad_accum_steps", "validate_every_steps", "log_every_steps"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"Trainer.{name} is {value}, expected 1 or more")
+        steps.check_counts(self)
         self.num_clusters, self.future_horizon = model.num_clusters, model.future_horizon
         self.forward_loss: torch.nn.Module = ForwardLoss(model, loss, metrics)
         self.model: torch.nn.Module = self.forward_loss.model
