@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from emprot_core.checkpoint.files import set_aside
+
+APPENDED = "appended"
+"""The key under which a hook keeps `measure()` in its state, so that --verify finds it."""
 Measured = dict[str, dict[str, Any]]
 """Per file name {"size": bytes, "sha256": hex of so many bytes}."""
 
@@ -25,14 +29,18 @@ class AppendedFiles:
         return {path.name: self._measure(path) for path in self._paths()}
 
     def cut_back(self, measured: Measured) -> None:
-        """Remove all that came after `measured`; a file that lacks or changed part of it is named in the log."""
+        """Cut files back to what was `measured`, and move those that came after it aside.
+
+        A file that lacks or changed part of what was measured is named in the log.
+        """
         for fault in faults_of(self.directory, measured):
             _log.warning("%s", fault)
         self._hashes = {}
+        paths = {*self._paths(), *(self.directory / name for name in measured)}
+        dangling = [path for path in paths if path.is_symlink() and not path.exists()]
+        set_aside(self.directory, sorted({*dangling, *(p for p in self._paths() if p.name not in measured)}))
         for path in self._paths():
-            if path.name not in measured:
-                path.unlink()
-            elif path.stat().st_size > measured[path.name]["size"]:
+            if path.stat().st_size > measured[path.name]["size"]:
                 os.truncate(path, measured[path.name]["size"])
 
     def _paths(self) -> list[Path]:

@@ -2,25 +2,27 @@
 
 import errno
 import hashlib
+import logging
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
+_log = logging.getLogger("emprot")
 
-def write_atomically(
-    path: Path, write: Callable[[Any], None], before_rename: Callable[[str], None] | None = None
-) -> str:
+
+def write_atomically(path: Path, write: Callable[[Any], None]) -> str:
     """Write a file through `write(file)` and give its SHA-256.
 
     The data are on the disk, and were read back, before the rename; the rename is on the disk before this returns.
-    A failure (a full disk, say) leaves what stood at `path` untouched. `before_rename(sha256)` is called once the new
-    file is complete.
+    A failure (a full disk, say) leaves what stood at `path` untouched.
 
     Raises:
         OSError: the file could not be written, or does not read as it was written; the message names it.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             hashed = _HashedFile(file)
@@ -30,8 +32,6 @@ def write_atomically(
         digest = hashed.digest()
         if sha256(temporary) != digest:
             raise OSError(errno.EIO, "the disk gives back other bytes than were written")
-        if before_rename is not None:
-            before_rename(digest)
         os.replace(temporary, path)
         sync_directory(path.parent)
     except BaseException as error:
@@ -47,6 +47,35 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def is_name_of(path: Path, name: Path) -> bool:
+    """Whether both are names of one file."""
+    return path.exists() and name.exists() and name.samefile(path)
+
+
+def give_name(path: Path, name: Path) -> None:
+    """Make `name` a second name of the file: a hard link, or a copy where the file system has none."""
+    temporary = _temporary(name)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # what is raised differs between file systems
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, name)
+
+
+def set_aside(directory: Path, paths: Iterable[Path]) -> None:
+    """Move files into the next free folder aside-<n> of the directory, and say so: nothing is deleted.
+
+    "tfevents" in a name becomes "events", so that TensorBoard does not show the file as a run of its own.
+    """
+    if paths := list(paths):
+        folder = next(path for n in count(1) if not (path := directory / f"aside-{n}").exists())
+        folder.mkdir(parents=True)
+        for path in paths:
+            os.rename(path, folder / path.name.replace("tfevents", "events"))
+        _log.warning("moved aside into %s: %s", folder, ", ".join(path.name for path in paths))
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -60,6 +89,10 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 class _HashedFile:

@@ -1,39 +1,31 @@
-"""The checkpoints of a run: a directory of hashed files and their index.
+"""The checkpoints of a run: a directory with one file for each step that is kept, and their index.
 
-    index.json          {"files": {name: {"step", "metric", "sha256"}}, "sha256"}, replaced atomically
-    step-00000120.pt    every so many steps; the newest few are kept
-    best-00000084.pt    the best few validations, where more than one is kept
-    best.pt, final.pt   replaced in place
+    index.json              {"files": {file: {"step", "metric", "sha256", "names"}}, "outdated": [...], "sha256"}
+    step-00000120.pt        the state after that step, written once
+    step-00000120-due.pt    the same where a validation was left to do
+    best.pt, final.pt, ...  names of such files: hard links, or copies where the file system has none
 
-A file counts only if its hash is in the index. A file that is replaced has its coming version listed ("next") before
-the rename, so that one of the two is always valid. Where the index itself is damaged, the checkpoints are judged by
-the CRC-32 of their parts (they are zip archives), and the next save writes it anew.
+A file counts only if its hash is in the index. It is written, then listed, then given its names; then what is outdated
+is removed. A run that is killed in between does the rest when it goes on. Without an index, checkpoints are judged by
+the CRC-32 of their parts (they are zip archives).
 """
 
 import logging
-import re
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from emprot_core.checkpoint.files import sha256, write_atomically
+from emprot_core.checkpoint.files import give_name, is_name_of, set_aside, sha256, write_atomically
 from emprot_core.checkpoint.load import CheckpointError, State, is_whole, load_checkpoint
-from emprot_core.checkpoint.sealed import Damaged, read_sealed_json, write_sealed_json
+from emprot_core.checkpoint.self_hashed import Damaged, read_hashed_json, write_hashed_json
 
 BEST = "best.pt"
 FINAL = "final.pt"
 Index = dict[str, dict[str, Any]]
-_NUMBERED = re.compile(r"(step|best)-\d{8}\.pt")
 _log = logging.getLogger("emprot")
-
-
-class Fault(NamedTuple):
-    """A file that does not hold what was written, and how."""
-
-    path: Path
-    what: str
 
 
 class CheckpointStore:
@@ -41,112 +33,139 @@ class CheckpointStore:
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
+        self._index_path = self.directory / "index.json"
         self._told_of_index = False
 
-    def save(self, name: str, state: State, metric: float | None = None, outdated: Collection[str] = ()) -> None:
-        """Write a checkpoint of `state["step"]`, in the place of one of the same name.
+    def create(self) -> None:
+        """Make the directory and its index, so that a lost index can be told from one that never was."""
+        with _clear_words(self._index_path):
+            if not self._index_path.is_file():
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._replace_index(*self._read_index())
 
-        Args:
-            outdated: numbered checkpoints that go once this one is on the disk.
-
-        Raises:
-            CheckpointError: the disk is full or broken; the checkpoints before it stand as they were.
-        """
-        index = self._index()
-
-        def announce(digest: str) -> None:
-            if name in index:
-                self._write_index({**index, name: {**index[name], "next": _entry(state, metric, digest)}})
-
+    def was_never_saved_to(self) -> bool:
+        """Whether the index is there and lists nothing: no checkpoint was written yet."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            digest = write_atomically(self.directory / name, lambda file: torch.save(state, file), announce)
-            kept = {old: entry for old, entry in index.items() if old not in outdated}
-            self._write_index({**kept, name: _entry(state, metric, digest)})
-            self._sweep({*kept, name})
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.directory / name} could not be written ({error.strerror or error}); the checkpoints before it "
-                "are untouched: make room, or repair the disk, and the same command goes on from the newest of them"
-            ) from error
+            return not read_hashed_json(self._index_path)["files"]
+        except (FileNotFoundError, Damaged):
+            return False
+
+    def save(self, state: State, names: Mapping[str, int], metric: float | None = None, keep_last: int = 2) -> None:
+        """Write the state of its step, unless it is there already, and give out names.
+
+        `names` are all names that there shall be, with the steps whose files bear them; `metric` is the val/total_loss
+        of the state, if it was validated. The newest `keep_last` files stay, and others as long as they have a name.
+        Raises CheckpointError where the disk is full or broken; the checkpoints before it stand as they were.
+        """
+        index, name = self.index(), _file_name(state["step"], bool(state["due"]))
+        with _clear_words(self.directory / name):
+            if name not in index:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                digest = write_atomically(self.directory / name, lambda file: torch.save(state, file))
+                index[name] = {"step": state["step"], "metric": metric, "sha256": digest, "names": []}
+            kept = _rotated(index, names, keep_last)
+            self._replace_index(kept, sorted(_all_names(index) - _all_names(kept)))
+
+    def go_on_from(self, step: int, due: bool) -> None:
+        """Do what a killed save left. Checkpoints of later moments, damaged or of another run, are moved aside."""
+        if not self.directory.is_dir():
+            return
+        index, outdated = self._read_index()
+        later = {file: entry for file, entry in index.items() if file > _file_name(step, due)}
+        with _clear_words(self._index_path):
+            paths = [self.directory / name for name in sorted(_all_names(later))]
+            set_aside(self.directory, [path for path in paths if path.is_file()])
+            self._replace_index({file: entry for file, entry in index.items() if file not in later}, outdated)
 
     def newest_valid(self) -> tuple[Path, State] | None:
         """The checkpoint of the latest step that holds what was written, or None; damaged ones are named in the log."""
-        damaged = self.faults()
-        for fault in damaged:
-            _log.warning("%s %s; it is left out", fault.path, fault.what)
-        left_out = {fault.path.name for fault in damaged}
-        name = next((name for name in self.newest_first() if name not in left_out), None)
-        return (self.directory / name, load_checkpoint(self.directory / name)) if name is not None else None
-
-    def newest_first(self) -> list[str]:
-        """The files in the index, the latest step first."""
-        index = self._index()
-        return sorted(index, key=lambda name: (index[name]["step"], name), reverse=True)
-
-    def at_step(self, step: int) -> State | None:
-        """A valid checkpoint of a step, or None; damaged ones are named in the log."""
-        for name, entry in sorted(self._index().items()):
-            if entry["step"] != step:
-                continue
-            fault = _check(self.directory / name, entry)
-            if fault is None:
-                return load_checkpoint(self.directory / name)
-            _log.warning("%s %s; looking for another of step %d", fault.path, fault.what, step)
-        return None
+        wrong = self.faults()
+        for name, what in wrong.items():
+            _log.warning("%s %s; it is left out", self.directory / name, what)
+        names = [
+            name for _, names in sorted(self._named().items(), reverse=True) for name in names if name not in wrong
+        ]
+        return (self.directory / names[0], load_checkpoint(self.directory / names[0])) if names else None
 
     def load(self, name: str) -> State:
-        """A checkpoint by file name, after its hash was checked.
+        """A checkpoint by one of its names, after its hash was checked.
 
         Raises:
-            CheckpointError: the file is missing, not in the index, or damaged.
+            CheckpointError: the name is not in the index, or its file is damaged.
         """
-        index = self._index()
-        if name not in index:
-            raise CheckpointError(f"{self.directory} has no checkpoint {name}; it has {', '.join(index) or 'none'}")
-        fault = _check(self.directory / name, index[name])
-        if fault is not None:
-            raise CheckpointError(f"{fault.path} {fault.what}; restore it, or train again into another run.directory")
-        return load_checkpoint(self.directory / name)
+        known, wrong = self._named(), self.faults()
+        names = next((names for names in known.values() if name in names), None)
+        if names is None:
+            raise CheckpointError(
+                f"{self.directory} has no checkpoint {name}; it has {', '.join(self.names()) or 'none'}"
+            )
+        for each in names:
+            if each not in wrong:
+                return load_checkpoint(self.directory / each)
+        raise CheckpointError(
+            f"{self.directory / name} {wrong[name]}; restore it, or train again into another run.directory"
+        )
 
-    def faults(self) -> list[Fault]:
-        """Every file of the index that is missing or damaged."""
-        checked = (_check(self.directory / name, entry) for name, entry in self._index().items())
-        return [fault for fault in checked if fault is not None]
-
-    def holds(self, name: str, step: int) -> bool:
-        """Whether a file is there, undamaged and of this step."""
-        entry = self._index().get(name)
-        return entry is not None and entry["step"] == step and _check(self.directory / name, entry) is None
+    def faults(self) -> dict[str, str]:
+        """What is wrong with each file, under each of its names, that does not hold what was written."""
+        index, named = self.index(), self._named()
+        found = {name: self._fault(name, index[file]["sha256"]) for file, names in named.items() for name in names}
+        return {name: what for name, what in found.items() if what}
 
     def names(self) -> list[str]:
-        """The files in the index."""
-        return list(self._index())
+        """The files in the index, and their names."""
+        return sorted(_all_names(self.index()))
 
-    def _sweep(self, listed: Collection[str]) -> None:
-        """Remove outdated checkpoints and what a killed process left: all of ours that the index does not know."""
-        for path in self.directory.iterdir():
-            name = path.name.removeprefix(".").removesuffix(".partial")
-            is_ours = _NUMBERED.fullmatch(name) or name in (BEST, FINAL, "index.json")
-            if is_ours and path.name not in (*listed, BEST, FINAL, "index.json"):
-                path.unlink(missing_ok=True)
+    def index(self) -> Index:
+        """What index.json lists; where it is missing or damaged, the files that are whole."""
+        return self._read_index()[0]
 
-    def _index(self) -> Index:
-        path = self.directory / "index.json"
+    def _read_index(self) -> tuple[Index, list[str]]:
+        """The files, and the names of those that are to be removed."""
         try:
-            index: Index = read_sealed_json(path)["files"]
-            return {name: _version_there(self.directory / name, entry) for name, entry in index.items()}
+            record = read_hashed_json(self._index_path)
+            return dict(record["files"]), list(record["outdated"])
         except FileNotFoundError:
-            return {}
+            reason = f"{self._index_path} is missing"
         except Damaged as damage:
-            if not self._told_of_index:
-                _log.warning("%s; the checkpoints beside it are judged by their own CRC-32", damage)
+            reason = str(damage)
+        found: Index = {}
+        for path in sorted(self.directory.glob("*.pt")):
+            if is_whole(path):
+                state = load_checkpoint(path)
+                file = _file_name(state["step"], bool(state["due"]))
+                entry = found.setdefault(file, {"step": state["step"], "metric": None, "names": []})
+                entry["sha256"] = sha256(path)
+                entry["names"] += [path.name] * (path.name != file)
+        if found and not self._told_of_index:
+            _log.warning("%s; the checkpoints beside it are judged by their own CRC-32", reason)
             self._told_of_index = True
-        whole = (path for path in sorted(self.directory.glob("*.pt")) if is_whole(path))
-        return {path.name: _entry(load_checkpoint(path), None, sha256(path)) for path in whole}
+        return found, []
 
-    def _write_index(self, index: Index) -> None:
-        write_sealed_json(self.directory / "index.json", {"files": dict(sorted(index.items()))})
+    def _named(self) -> dict[str, list[str]]:
+        """All names of each file, its own first."""
+        return {file: [file, *entry["names"]] for file, entry in self.index().items()}
+
+    def _replace_index(self, index: Index, outdated: list[str]) -> None:
+        """Write the index, give the files their names, and remove what is outdated."""
+        write_hashed_json(self._index_path, {"files": dict(sorted(index.items())), "outdated": outdated})
+        for file, entry in index.items():
+            path, digest = self.directory / file, entry["sha256"]
+            for name in entry["names"]:
+                is_there = is_name_of(path, self.directory / name) or not self._fault(name, digest)
+                if not is_there and not self._fault(file, digest):
+                    give_name(path, self.directory / name)
+        for path in (*(self.directory / name for name in outdated), *self.directory.glob(".*.partial")):
+            path.unlink(missing_ok=True)
+
+    def _fault(self, name: str, digest: str) -> str:
+        try:
+            whole = sha256(self.directory / name) == digest
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        return "" if whole else "is damaged: its SHA-256 differs from the one in index.json"
 
 
 def numbered(kind: str, step: int) -> str:
@@ -154,19 +173,28 @@ def numbered(kind: str, step: int) -> str:
     return f"{kind}-{step:08d}.pt"
 
 
-def _entry(state: State, metric: float | None, digest: str) -> dict[str, Any]:
-    return {"step": state["step"], "metric": metric, "sha256": digest}
+@contextmanager
+def _clear_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror or error}); the checkpoints before it are untouched: "
+            "make room, or repair the disk, and the same command goes on from the newest of them"
+        ) from error
 
 
-def _version_there(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry of the file that stands at `path`, where a killed process left two of them."""
-    coming = entry.pop("next", None)
-    return coming if coming is not None and path.is_file() and sha256(path) == coming["sha256"] else entry
+def _all_names(index: Index) -> set[str]:
+    return {name for file, entry in index.items() for name in (file, *entry["names"])}
 
 
-def _check(path: Path, entry: dict[str, Any]) -> Fault | None:
-    if not path.is_file():
-        return Fault(path, "is missing")
-    if sha256(path) != entry["sha256"]:
-        return Fault(path, "is damaged: its SHA-256 differs from the one in index.json")
-    return None
+def _file_name(step: int, due: bool) -> str:
+    """Names sort in the order of time: step-00000024-due.pt comes before step-00000024.pt."""
+    return f"step-{step:08d}-due.pt" if due else numbered("step", step)
+
+
+def _rotated(index: Index, names: Mapping[str, int], keep_last: int) -> Index:
+    """The newest files and those that bear a name; one with something left to do goes once that is done."""
+    files = [file for file in sorted(index) if file.replace("-due", "") not in set(index) - {file}]
+    named = {file: sorted(name for name, step in names.items() if numbered("step", step) == file) for file in files}
+    return {f: {**index[f], "names": named[f]} for f in files if named[f] or f in files[-keep_last:]}

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint.appended import faults_of
+from emprot_core.checkpoint.appended import APPENDED, faults_of
 from emprot_core.checkpoint.load import CheckpointError, is_whole
-from emprot_core.checkpoint.sealed import Damaged, check_sealed
+from emprot_core.checkpoint.self_hashed import Damaged, check_hashed
 from emprot_core.checkpoint.store import CheckpointStore
 
-SEALED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", "checkpoints/index.json")
+SELF_HASHED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", "checkpoints/index.json")
 """The files of a run directory that hold their own hash."""
 
 
@@ -27,10 +27,10 @@ def verify_run(directory: str | Path) -> list[str]:
         what = "holds no checkpoints" if directory.is_dir() else "does not exist"
         raise CheckpointError(f"{directory} {what}; give the directory of a run")
     store = CheckpointStore(directory / "checkpoints")
-    broken = {fault.path.name: fault.what for fault in store.faults()}
-    valid = next((name for name in store.newest_first() if name not in broken), None)
-    appended = _appended(directory, store.load(valid)) if valid is not None else ()
-    return [*_checkpoints(store, broken), *_sealed(directory), *appended]
+    broken = store.faults()
+    newest = store.newest_valid()
+    appended = _appended(directory, newest[1]) if newest is not None else ()
+    return [*_checkpoints(store, broken), *_self_hashed(directory), *appended]
 
 
 def _checkpoints(store: CheckpointStore, broken: dict[str, str]) -> Iterator[str]:
@@ -48,12 +48,12 @@ def _damage(what: str) -> str:
     return what.replace("is damaged", "damaged", 1) if what.startswith("is damaged") else f"damaged: it {what}"
 
 
-def _sealed(directory: Path) -> Iterator[str]:
-    for name in SEALED:
+def _self_hashed(directory: Path) -> Iterator[str]:
+    for name in SELF_HASHED:
         if not (directory / name).is_file():
             continue
         try:
-            check_sealed(directory / name)
+            check_hashed(directory / name)
             yield f"{name}: ok"
         except Damaged as damage:
             yield f"{name}: damaged: {damage}"
@@ -61,6 +61,6 @@ def _sealed(directory: Path) -> Iterator[str]:
 
 def _appended(directory: Path, state: dict[str, Any]) -> Iterator[str]:
     for hook in state["hooks"].values():
-        for name, measured in hook.get("appended", {}).items():
+        for name, measured in hook.get(APPENDED, {}).items():
             faults = faults_of(directory, {name: measured})
             yield f"{name}: {'damaged: ' + faults[0] if faults else 'ok'}"

@@ -78,6 +78,7 @@ class TrainerView(Protocol):
     step: int  # optimizer steps completed
     total_steps: int
     steps_per_epoch: int
+    due: list[str]  # what the step left to do: a validation, the end of the epoch
     micro_batches: list[Batch]  # of the current step, on the device
     logs: dict[str, float] | None  # after on_step_end of a step that is logged: train/... and time/...
     val_logs: dict[str, float]  # the last validation: val/...

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint import AppendedFiles
+from emprot_core.checkpoint import APPENDED, AppendedFiles
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 
@@ -18,7 +18,7 @@ class MetricsLog(Hook):
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         if trainer.step == 0:
-            self.load_state_dict({"appended": {}})
+            self.load_state_dict({APPENDED: {}})
 
     def on_validation_end(self, trainer: TrainerView) -> None:
         if rank() == 0:
@@ -30,8 +30,8 @@ class MetricsLog(Hook):
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def state_dict(self) -> dict[str, Any]:
-        return {"appended": self._file.measure()}
+        return {APPENDED: self._file.measure()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if rank() == 0:
-            self._file.cut_back(state["appended"])
+            self._file.cut_back(state[APPENDED])

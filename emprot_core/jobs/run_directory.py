@@ -8,7 +8,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
-from emprot_core.checkpoint import CheckpointStore, Damaged, read_sealed_json, write_sealed_json, write_sealed_text
+from emprot_core.checkpoint import CheckpointStore, Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.config import load_text
 from emprot_core.distributed import any_rank, rank
 from emprot_core.jobs.context import RunContext, RunRefused
@@ -65,7 +65,7 @@ class RunDirectory:
         """What result.json says of an earlier run here; None, and a line in the log, where it is damaged."""
         path = self.path / "result.json"
         try:
-            return read_sealed_json(path) if path.is_file() else None
+            return read_hashed_json(path) if path.is_file() else None
         except Damaged as damage:
             _log.warning("%s; it is written anew from the checkpoints", damage)
             return None
@@ -93,19 +93,39 @@ class RunDirectory:
             "  or go on with the change: run.allow_config_change=True"
         )
 
-    def write_config(self) -> None:
+    def check_nothing_is_lost(self) -> None:
+        """
+        Raises:
+            RunRefused: a run was here, and its checkpoints are gone: it would start anew beside what is left of it.
+        """
+        if not (self.path / "config.gin").is_file():
+            return
+        if self.checkpoints.was_never_saved_to():
+            _log.info("no checkpoint was written yet in %s: the run begins anew", self.path)
+            return
+        faults = [f"{name} {what}" for name, what in self.checkpoints.faults().items()]
+        reason = "; ".join(faults) or f"{self.checkpoints.directory / 'index.json'} is missing or damaged"
+        raise RunRefused(
+            f"{self.path} holds a run, but none of its checkpoints can be read: {reason}\n"
+            "  bring them back (is the disk with them mounted?), and the same command goes on;\n"
+            "  or start anew in another directory: run.directory=runs/other, or --fresh"
+        )
+
+    def begin(self) -> None:
+        """Write what is there before the first step. config.gin comes last: with it, index.json must be there."""
         if self._is_writer:
-            write_sealed_text(self.path / "config.gin", self._context.config.text())
+            self.checkpoints.create()
+            write_hashed_text(self.path / "config.gin", self._context.config.text())
 
     def write_operative_config(self) -> None:
         if self._is_writer:
-            write_sealed_text(self.path / "operative_config.gin", self._context.config.operative_text())
+            write_hashed_text(self.path / "operative_config.gin", self._context.config.operative_text())
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file of a run."""
         if self._is_writer:
             whole = {**result, "config_digest": self.config_digest, "versions": versions()}
-            write_sealed_json(self.path / "result.json", whole)
+            write_hashed_json(self.path / "result.json", whole)
 
     def _take_lock(self) -> bool:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import CheckpointStore, best_weights, load_checkpoint
+from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_weights, load_checkpoint
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.evaluation import format_scores, score_beside_baselines
@@ -80,8 +80,9 @@ class Train:
         if earlier["config_digest"] != directory.config_digest:
             return False
         _log.info("%s is finished: %s; see %s", directory.path, earlier["stop_reason"], directory.path / "result.json")
-        for fault in directory.checkpoints.faults():
-            _log.warning("%s %s; restore it, or train again into another run.directory", fault.path, fault.what)
+        for name, what in directory.checkpoints.faults().items():
+            path = directory.checkpoints.directory / name
+            _log.warning("%s %s; restore it, or train again into another run.directory", path, what)
         return True
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:
@@ -104,7 +105,7 @@ class Train:
             MetricsLog(directory.path / "metrics.jsonl"),
         )
         self._go_on(directory)
-        directory.write_config()
+        directory.begin()
 
     def _go_on(self, directory: RunDirectory) -> None:
         """Take up the newest valid checkpoint, the same one on every rank."""
@@ -115,7 +116,9 @@ class Train:
                 f"the ranks see checkpoints of unlike steps in {directory.path}: {steps}; "
                 "run.directory must lie on a file system that all of them share"
             )
-        if newest is not None:
+        if newest is None:
+            directory.check_nothing_is_lost()
+        else:
             path, state = newest
             directory.check_unchanged(state, self.data.digest)
             self.trainer.load_state_dict(state)
@@ -146,12 +149,14 @@ class Train:
             The step of the weights.
         """
         best_step = self.trainer.best.get("step")
-        state = checkpoints.at_step(int(best_step)) if best_step is not None else None
-        if state is not None:
-            self.trainer.model.load_state_dict(best_weights(state))
-            return state["step"]
         if best_step is not None:
-            _log.warning("no valid checkpoint holds the best weights (step %d); the last ones are scored", best_step)
+            try:
+                state = checkpoints.load(BEST)
+                self.trainer.model.load_state_dict(best_weights(state))
+                return state["step"]
+            except CheckpointError as error:
+                text = "%s; no valid checkpoint holds the best weights (step %d); the last ones are scored"
+                _log.warning(text, error, best_step)
         with self.trainer.use_evaluation_weights():
             last = copy.deepcopy(self.trainer.model.state_dict())
         self.trainer.model.load_state_dict(last)

@@ -168,12 +168,12 @@ class Trainer:
             self._do_what_is_due(val_loader)
 
     def _do_what_is_due(self, val_loader: Iterable[Batch] | None) -> None:
-        """Validate, turn to the next epoch, and only then save. When a hook asks to leave, the rest stays due."""
-        while self.due and not self.requests.agree_on_leaving():
+        """Validate, turn to the next epoch, and only then save. A validation that a hook leaves stays due."""
+        while self.due:
             if self.due[0] == EPOCH_END:
                 self.epoch, self.micro_batches_done = self.epoch + 1, 0
                 self.hooks.emit("on_epoch_end", self)
-            elif val_loader is not None and not self.validate(val_loader):
+            elif val_loader is not None and (self.requests.agree_on_leaving() or not self.validate(val_loader)):
                 break
             del self.due[0]
         self.requests.write_saves(self.state_dict)

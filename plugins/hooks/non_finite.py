@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from emprot_core.checkpoint import write_sealed_json
+from emprot_core.checkpoint import write_hashed_json
 from emprot_core.distributed import gather, rank
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
@@ -103,7 +103,7 @@ class NonFinite(Hook):
             path = trainer.run.directory / "non_finite.json"
             where = f"; its windows are in {path}"
             if rank() == 0:
-                write_sealed_json(path, {"withheld": self.withheld})
+                write_hashed_json(path, {"withheld": self.withheld})
         step = self.withheld[-1]["step"]
         text = f"loss or gradient norm of optimizer step {step} is not finite, its update was withheld{where}"
         if len(self.withheld) > self.max_skips:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from emprot_core.checkpoint import AppendedFiles
+from emprot_core.checkpoint import APPENDED, AppendedFiles
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
@@ -53,11 +53,11 @@ class TensorBoard(Hook):
             with self._naming_the_file():
                 self._writer.flush()
         measured = self._files.measure() if self._files is not None else {}
-        return {"appended": measured} if measured else {}
+        return {APPENDED: measured} if measured else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._files is not None:
-            self._files.cut_back(state.get("appended", {}))
+            self._files.cut_back(state.get(APPENDED, {}))
 
     def _open(self) -> Any:
         """The writer, whose file is made at the first call: after the files of earlier runs were cut."""

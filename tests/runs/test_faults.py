@@ -96,10 +96,10 @@ def test_a_full_disk_stops_a_run_with_a_clear_line_and_the_same_command_goes_on(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1.5 MB: room for some checkpoints."""
+    """A file system of 0.9 MB: room for some checkpoints."""
     directory = tmp_path / "disk"
     directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(directory)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(directory)]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     yield directory

@@ -34,17 +34,17 @@ def test_the_run_uses_all_that_must_survive(whole: Path) -> None:
         "emprot_core.training.updates:Updates.step 7 before",
         "emprot_core.training.validation:score 4 before",  # at the start of a validation
         "emprot_plugins.hooks.checkpoint:Checkpoint.on_validation_end 3 before",
-        "emprot_core.checkpoint.files:_HashedFile.write 2000 before",  # within a checkpoint
+        "emprot_core.checkpoint.files:_HashedFile.write 700 before",  # within a checkpoint
         "os:fsync 12 before",
         "os:replace 9 before",
         "os:replace 9 after",
         "os:replace 20 before",
         "os:replace 21 after",
         "emprot_core.jobs.metrics_log:MetricsLog.on_validation_end 4 after",
-        "emprot_core.checkpoint.store:CheckpointStore._sweep 8 before",
-        "emprot_core.checkpoint.store:CheckpointStore.save 19 after",  # of three that were due at step 14
-        "emprot_core.checkpoint.store:CheckpointStore.save 20 after",
-        "emprot_core.checkpoint.store:CheckpointStore.save 22 after",
+        "emprot_core.checkpoint.store:CheckpointStore._replace_index 8 before",
+        "emprot_core.checkpoint.store:CheckpointStore.save 6 after",
+        "emprot_core.checkpoint.store:CheckpointStore.save 7 before",
+        "emprot_core.checkpoint.store:CheckpointStore._replace_index 7 after",
         "emprot_plugins.hooks.checkpoint:Checkpoint.on_fit_end 1 before",  # early stopping asked to stop
         "emprot_core.jobs.run_directory:RunDirectory.write_result 1 before",
     ],

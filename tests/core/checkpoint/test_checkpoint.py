@@ -6,14 +6,21 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, numbered, verify_run
+from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, verify_run
 from emprot_core.checkpoint.appended import AppendedFiles, faults_of
-from emprot_core.checkpoint.files import write_atomically
-from emprot_core.checkpoint.sealed import Damaged, check_sealed, read_sealed_json, write_sealed_json, write_sealed_text
+from emprot_core.checkpoint.files import sha256, write_atomically
+from emprot_core.checkpoint.self_hashed import (
+    Damaged,
+    check_hashed,
+    read_hashed_json,
+    write_hashed_json,
+    write_hashed_text,
+)
 
 
-def state(step: int) -> dict:
-    return {"model_state_dict": {"w": torch.full((100,), float(step))}, "step": step, "hooks": {}}
+def state(step: int, due: bool = False) -> dict:
+    weights = torch.full((100,), float(step))
+    return {"model_state_dict": {"w": weights}, "step": step, "hooks": {}, "due": ["validation"] * due}
 
 
 def flip_a_bit(path, at: int | None = None, bit: int = 0) -> None:
@@ -37,7 +44,7 @@ def file_size_limit(limit: int):
 def store(tmp_path) -> CheckpointStore:
     store = CheckpointStore(tmp_path / "checkpoints")
     for step in (2, 4, 6):
-        store.save(numbered("step", step), state(step), outdated=[numbered("step", step - 4)])
+        store.save(state(step), {})
     return store
 
 
@@ -64,48 +71,113 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(store, dam
     path, loaded = store.newest_valid()
     assert (path.name, loaded["step"]) == ("step-00000004.pt", 4)
     assert "step-00000006.pt" in caplog.text
-    assert [fault.path.name for fault in store.faults()] == ["step-00000006.pt"]
+    assert list(store.faults()) == ["step-00000006.pt"]
 
 
 def test_no_checkpoint_is_no_error(tmp_path) -> None:
     assert CheckpointStore(tmp_path).newest_valid() is None
 
 
-def test_a_named_file_is_newest_where_its_step_is(store) -> None:
-    store.save("best.pt", state(8), metric=0.5)
+def test_a_step_is_one_file_whatever_it_is_called(store) -> None:
+    store.save(state(8), {"best.pt": 8, "final.pt": 8})
+    files = [store.directory / name for name in ("step-00000008.pt", "best.pt", "final.pt")]
+    assert len({path.stat().st_ino for path in files}) == 1
+    assert store.load("best.pt")["step"] == store.load("final.pt")["step"] == 8
+
+
+def test_a_file_stays_as_long_as_it_has_a_name(store) -> None:
+    for step in (8, 10, 12):
+        store.save(state(step), {"best.pt": 8})
+    assert store.names() == ["best.pt", "step-00000008.pt", "step-00000010.pt", "step-00000012.pt"]
+    store.save(state(14), {"best.pt": 14})
+    assert store.names() == ["best.pt", "step-00000012.pt", "step-00000014.pt"]
+    assert sorted(p.name for p in store.directory.glob("*.pt")) == store.names()
+
+
+def test_a_file_system_without_hard_links_gets_copies(store, monkeypatch) -> None:
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    store.save(state(8), {"best.pt": 8})
+    (store.directory / "step-00000008.pt").unlink()
     assert store.newest_valid()[0].name == "best.pt"
-    flip_a_bit(store.directory / "best.pt")
-    assert store.newest_valid()[0].name == "step-00000006.pt"
+    assert store.load("step-00000008.pt")["step"] == 8
 
 
-def test_best_is_replaced_in_place(store) -> None:
-    for step in (2, 4):
-        store.save("best.pt", state(step), metric=1.0 / step)
-    assert store.load("best.pt")["step"] == 4
-    assert not store.faults()
+def test_a_state_that_left_something_to_do_is_replaced_by_the_one_where_it_is_done(store) -> None:
+    store.save(state(8, due=True), {})
+    assert store.names() == ["step-00000006.pt", "step-00000008-due.pt"]
+    store.save(state(8), {"best.pt": 8})
+    assert store.names() == ["best.pt", "step-00000006.pt", "step-00000008.pt"]
+    assert store.newest_valid()[1]["due"] == []
 
 
-@pytest.mark.parametrize("moment", ["before the rename", "after the rename"])
-def test_best_is_valid_when_the_process_dies_around_its_rename(store, monkeypatch, moment) -> None:
-    store.save("best.pt", state(2))
+@pytest.mark.parametrize("moment", ["write_atomically", "write_hashed_json", "give_name"])
+def test_a_save_that_dies_is_finished_when_the_run_goes_on(store, monkeypatch, moment) -> None:
+    store.save(state(8), {"best.pt": 8})
 
-    def dies(self, index) -> None:
-        if any("next" in entry for entry in index.values()):
-            write(self, index)
-            if moment == "after the rename":
-                return
+    def dies(*arguments) -> None:
+        if moment == "write_hashed_json":
+            write_hashed_json(*arguments)
         raise KeyboardInterrupt
 
-    write = CheckpointStore._write_index
-    monkeypatch.setattr(CheckpointStore, "_write_index", dies)
-    with pytest.raises(KeyboardInterrupt):
-        store.save("best.pt", state(8))
-    monkeypatch.undo()
-    step = 2 if moment == "before the rename" else 8
+    with monkeypatch.context() as patch:
+        patch.setattr(f"emprot_core.checkpoint.store.{moment}", dies)
+        with pytest.raises(KeyboardInterrupt):
+            store.save(state(10), {"best.pt": 10})
+    loaded = store.newest_valid()[1]
+    assert loaded["step"] == (8 if moment == "write_atomically" else 10)
+    store.go_on_from(loaded["step"], due=False)
+    store.save(state(10), {"best.pt": 10})
+    assert store.names() == ["best.pt", "step-00000008.pt", "step-00000010.pt"]
+    assert sorted(p.name for p in store.directory.glob("*")) == ["best.pt", "index.json", *store.names()[1:]]
     assert not store.faults()
-    assert store.load("best.pt")["step"] == step
-    assert store.at_step(step)["step"] == step
-    assert store.newest_valid()[1]["step"] == max(6, step)
+
+
+def test_going_on_moves_what_is_damaged_aside_and_says_so(store, caplog) -> None:
+    flip_a_bit(store.directory / "step-00000006.pt")
+    damaged = (store.directory / "step-00000006.pt").read_bytes()
+    store.go_on_from(4, due=False)
+    assert store.names() == ["step-00000004.pt"]
+    assert (store.directory / "aside-1" / "step-00000006.pt").read_bytes() == damaged
+    assert "moved aside" in caplog.text
+
+
+@pytest.mark.parametrize("loss", ["missing", "dangling", "damaged"])
+def test_a_lost_index_is_named_and_the_checkpoints_are_adopted(store, loss, caplog) -> None:
+    store.save(state(8), {"best.pt": 6})
+    index = store.directory / "index.json"
+    if loss == "damaged":
+        flip_a_bit(index)
+    else:
+        index.unlink()
+    if loss == "dangling":
+        index.symlink_to(store.directory / "nowhere")
+    fresh = CheckpointStore(store.directory)
+    assert fresh.newest_valid()[1]["step"] == 8
+    assert f"index.json is {'damaged' if loss == 'damaged' else 'missing'}" in caplog.text
+    fresh.go_on_from(8, due=False)
+    assert fresh.load("best.pt")["step"] == 6
+    assert CheckpointStore(store.directory).names() == ["best.pt", "step-00000006.pt", "step-00000008.pt"]
+
+
+def test_a_file_that_is_gone_under_one_name_is_found_under_another(store) -> None:
+    store.save(state(8), {"best.pt": 8})
+    (store.directory / "step-00000008.pt").unlink()
+    path, loaded = store.newest_valid()
+    assert (path.name, loaded["step"]) == ("best.pt", 8)
+
+
+def test_a_disk_that_cannot_be_read_is_named_and_another_checkpoint_used(store, monkeypatch, caplog) -> None:
+    def fails(path):
+        if path.name == "step-00000006.pt":
+            raise OSError(5, "Input/output error")
+        return sha256(path)
+
+    monkeypatch.setattr("emprot_core.checkpoint.store.sha256", fails)
+    assert store.newest_valid()[1]["step"] == 4
+    assert "step-00000006.pt cannot be read (Input/output error)" in caplog.text
 
 
 def test_any_flipped_bit_is_seen(store, caplog) -> None:
@@ -132,26 +204,24 @@ def test_a_damaged_index_is_named_and_the_checkpoints_judged_by_their_crc(store,
         assert "index.json is damaged" in caplog.text
     flip_a_bit(store.directory / "step-00000006.pt")
     assert CheckpointStore(store.directory).newest_valid()[1]["step"] == 4
-    store.save(numbered("step", 8), state(8))
+    store.save(state(8), {})
     assert CheckpointStore(store.directory).names() == ["step-00000004.pt", "step-00000008.pt"]
     assert not store.faults()
 
 
-def test_what_a_killed_save_left_is_swept_away_and_nothing_else(store) -> None:
-    for name in (".step-00000007.pt.partial", ".index.json.partial", "step-00000007.pt"):
+def test_what_a_killed_write_left_is_removed_and_nothing_else(store) -> None:
+    for name in (".step-00000007.pt.partial", ".index.json.partial"):
         (store.directory / name).write_bytes(b"half")
     (store.directory / "step-00000006-mine.pt").write_bytes(b"a copy of the user's")
-    store.save(numbered("step", 8), state(8))
+    store.save(state(8), {})
     left = {path.name for path in store.directory.iterdir()}
-    assert left == {
-        "index.json", "step-00000004.pt", "step-00000006.pt", "step-00000008.pt", "step-00000006-mine.pt",
-    }  # fmt: skip
+    assert left == {"index.json", "step-00000006.pt", "step-00000008.pt", "step-00000006-mine.pt"}
 
 
 def test_a_full_disk_is_named_and_the_checkpoints_before_it_stand(store) -> None:
     large = {**state(8), "model_state_dict": {"w": torch.zeros(100_000)}}
     with file_size_limit(50_000), pytest.raises(CheckpointError, match=r"step-00000008\.pt could not be") as caught:
-        store.save(numbered("step", 8), large)
+        store.save(large, {})
     assert "File too large" in str(caught.value)
     assert "untouched" in str(caught.value)
     assert not store.faults()
@@ -168,19 +238,19 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed_before_the_rename(tmp_pat
     assert path.read_bytes() == b"old"
 
 
-def test_sealed_files_see_any_flipped_bit(tmp_path) -> None:
+def test_self_hashed_files_see_any_flipped_bit(tmp_path) -> None:
     record = {"status": "finished", "scores": [0.1, None, 2.5e-7], "nested": {"a": [1, 2]}}
-    write_sealed_json(tmp_path / "result.json", record)
-    write_sealed_text(tmp_path / "config.gin", "run.seed = 0\n")
-    assert read_sealed_json(tmp_path / "result.json") == record
+    write_hashed_json(tmp_path / "result.json", record)
+    write_hashed_text(tmp_path / "config.gin", "run.seed = 0\n")
+    assert read_hashed_json(tmp_path / "result.json") == record
     for name in ("result.json", "config.gin"):
         path = tmp_path / name
         whole = path.read_bytes()
-        check_sealed(path)
+        check_hashed(path)
         for place in range(0, 8 * len(whole), 13):
             flip_a_bit(path, place // 8, place % 8)
             with pytest.raises(Damaged, match=name):
-                check_sealed(path)
+                check_hashed(path)
             path.write_bytes(whole)
 
 
@@ -194,9 +264,11 @@ def test_files_that_grow_are_cut_back_to_what_was_measured(tmp_path, caplog) -> 
     (tmp_path / "events.2").write_bytes(b"two")
     (tmp_path / "other").write_bytes(b"stays")
     files.cut_back(measured)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"events.1": b"one", "other": b"stays"}
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert left == {"events.1": b"one", "other": b"stays"}
+    assert (tmp_path / "aside-1" / "events.2").read_bytes() == b"two"
     assert files.measure() == measured
-    assert not caplog.text
+    assert "aside-1: events.2" in caplog.text
     (tmp_path / "events.1").write_bytes(b"onf")
     files.cut_back({**measured, "events.0": {"size": 1, "sha256": ""}})
     assert "events.1 is damaged" in caplog.text

@@ -11,7 +11,7 @@ from emprot_plugins.hooks.non_finite import NonFiniteError
 from trainings import StopAt, Watch, hook, weights
 
 from emprot_core import registry
-from emprot_core.checkpoint import read_sealed_json
+from emprot_core.checkpoint import read_hashed_json
 from emprot_core.hooks.base import Hook, RunInfo
 
 MaskedCrossEntropy = registry.get("loss", "MaskedCrossEntropy")
@@ -60,7 +60,7 @@ def test_a_step_that_is_not_finite_is_withheld_and_its_windows_named(
     with pytest.raises(NonFiniteError, match="optimizer step 2 is not finite"):
         trainer.fit(batches_with_windows(make_batch, 3))
     assert torch.equal(weights(trainer), watch.before)
-    record = read_sealed_json(tmp_path / "non_finite.json")
+    record = read_hashed_json(tmp_path / "non_finite.json")
     assert record == {"withheld": [{"step": 2, "window_ids": [10, 11, 12, 13]}]}
 
 
@@ -80,7 +80,7 @@ def test_steps_within_the_budget_are_skipped_and_leave_no_trace(make_batch, make
         results.append(weights(trainer))
     assert torch.equal(*results)
     assert "(1 of 2)" in caplog.text
-    record = read_sealed_json(tmp_path / "0" / "non_finite.json")
+    record = read_hashed_json(tmp_path / "0" / "non_finite.json")
     assert [each["step"] for each in record["withheld"]] == [2, 3]
 
 

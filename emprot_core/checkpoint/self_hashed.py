@@ -14,18 +14,18 @@ class Damaged(ValueError):
     """A file that does not hold what was written."""
 
 
-def write_sealed_text(path: Path, text: str) -> None:
+def write_hashed_text(path: Path, text: str) -> None:
     """Write a text whose comments begin with #, atomically, with its hash as the last line."""
     write_text_atomically(path, f"{text}{_MARK}{_digest(text)}\n")
 
 
-def write_sealed_json(path: Path, record: dict[str, Any]) -> None:
+def write_hashed_json(path: Path, record: dict[str, Any]) -> None:
     """Write a record as JSON, atomically, with its hash under the key sha256."""
-    write_text_atomically(path, _sealed(record))
+    write_text_atomically(path, _self_hashed(record))
 
 
-def read_sealed_json(path: Path) -> dict[str, Any]:
-    """What `write_sealed_json` wrote.
+def read_hashed_json(path: Path) -> dict[str, Any]:
+    """What `write_hashed_json` wrote.
 
     Raises:
         Damaged: it reads otherwise now.
@@ -36,26 +36,26 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         del record["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} is damaged: it cannot be read ({error})") from error
-    if text != _sealed(record):
+    if text != _self_hashed(record):
         raise Damaged(f"{path} is damaged: its content differs from its SHA-256")
     return record
 
 
-def check_sealed(path: Path) -> None:
+def check_hashed(path: Path) -> None:
     """Check a file that one of the writers above wrote.
 
     Raises:
         Damaged: it reads otherwise now.
     """
     if path.suffix == ".json":
-        read_sealed_json(path)
+        read_hashed_json(path)
         return
     text, _, digest = path.read_bytes().rpartition(_MARK.encode())
     if digest != hashlib.sha256(text).hexdigest().encode() + b"\n":
         raise Damaged(f"{path} is damaged: its content differs from the SHA-256 in its last line")
 
 
-def _sealed(record: dict[str, Any]) -> str:
+def _self_hashed(record: dict[str, Any]) -> str:
     return json.dumps({**record, "sha256": _digest(json.dumps(record))}, indent=1) + "\n"
 
 
