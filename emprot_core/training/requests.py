@@ -35,7 +35,8 @@ class Requests:
         """Whether training ends here."""
         if self.stop is None:
             (highest,) = max_over_ranks([_code(self._most_urgent)])
-            self._settle_on(highest)
+            if highest:
+                self._settle_on(highest)
         return self.stop is not None
 
     def agree_on_leaving(self) -> bool:
@@ -64,8 +65,9 @@ class Requests:
                 "is False everywhere in its micro-batches; leave such windows out, or check that the masks are True "
                 "where a target counts"
             )
-        self._settle_on(highest)
-        return self.stop is not None
+        if highest:
+            self._settle_on(highest)
+        return highest > 0
 
     def write_saves(self, state_dict: Callable[[], State]) -> None:
         """Write the state for all who asked."""
@@ -83,7 +85,9 @@ class Requests:
 
     @property
     def _most_urgent(self) -> StopRequest | None:
-        return max(self._stops, key=lambda stop: (stop.exit_status, stop.reason), default=None)
+        if not self._stops:  # as in almost every step
+            return None
+        return max(self._stops, key=lambda stop: (stop.exit_status, stop.reason))
 
     def _settle_on(self, highest: int) -> None:
         own = self._most_urgent

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from emprot_core.batch import Batch
 from emprot_core.contracts import StepLoader
-from emprot_core.distributed import world_size
 
 Item = TypeVar("Item")
 
@@ -52,14 +51,9 @@ def check_counts(trainer: Any) -> None:
             raise ValueError(f"Trainer.{name} is {value}, expected 1 or more")
 
 
-def micro_batches_per_step(grad_accum_steps: int) -> int:
-    """Over all ranks."""
-    return grad_accum_steps * world_size()
-
-
 def steps_done(trainer: Any) -> int | Fraction:
     """The optimizer steps of its epoch that a training has done: a fraction where they were of another size."""
-    steps = Fraction(trainer.micro_batches_done, micro_batches_per_step(trainer.grad_accum_steps))
+    steps = Fraction(trainer.micro_batches_done, trainer.micro_batches_per_step)
     return int(steps) if steps.denominator == 1 else steps
 
 

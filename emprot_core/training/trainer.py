@@ -7,6 +7,7 @@ import torch
 
 from emprot_core.batch import Batch, move_batch, validate_batch
 from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader
+from emprot_core.distributed import world_size
 from emprot_core.hooks.base import Hook, HookList, MakeContext, RunInfo, StopRequest
 from emprot_core.registry import register
 from emprot_core.training import resume, steps, validation
@@ -137,6 +138,7 @@ class Trainer:
         if self._has_started:
             return
         self._has_started = True
+        self.micro_batches_per_step = self.grad_accum_steps * world_size()
         self.steps_per_epoch, self.total_steps = steps.count_steps(self, loader)
         self.updates = updates = Updates(self.model, *self._factories, self.total_steps)
         self.optimizer, self.scheduler = updates.optimizer, updates.scheduler
@@ -190,7 +192,7 @@ class Trainer:
         self.hooks.emit("on_backward_end", self)
         self.updates.step()
         self.step += 1
-        self.micro_batches_done += steps.micro_batches_per_step(self.grad_accum_steps)
+        self.micro_batches_done += self.micro_batches_per_step
         self.logs = None
         if self.is_log_step:
             self.logs = self.log_sums.collect() | self.updates.logs() | self.hooks.scalars(self)

@@ -55,21 +55,40 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bits(runs, whole: Path, t
     assert_same_outcome(tmp_path / "run", whole)
 
 
-@pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_with_the_same_bits(runs, whole: Path, tmp_path: Path) -> None:
+def kill_again_and_again(runs, arguments: list[str], tmp_path: Path, num_kills: int = 20) -> None:
+    """Kill runs at random moments; all must end as one does that is left alone."""
     generator = random.Random(0)
     started = time.monotonic()
-    assert runs(tmp_path / "timed", RUN) == 0
+    assert runs(tmp_path / "whole", arguments) == 0, output(tmp_path / "whole")
     duration_s = time.monotonic() - started
-    attempt = tmp_path / "0"
-    for number in range(20):
-        pid = runs.start(attempt, RUN)
+    attempt, num_ended = tmp_path / "0", 0
+    for number in range(num_kills):
+        pid = runs.start(attempt, arguments)
         time.sleep(generator.uniform(0.1, 0.6) * duration_s)
         os.kill(pid, signal.SIGKILL)
-        if runs.wait(pid) != -signal.SIGKILL or number == 19:
-            assert runs(attempt, RUN) == 0, output(attempt)
-            assert_same_outcome(attempt / "run", whole)
-            attempt = tmp_path / str(number + 1)
+        if runs.wait(pid) != -signal.SIGKILL or number == num_kills - 1:
+            assert runs(attempt, arguments) == 0, output(attempt)
+            assert_same_outcome(attempt / "run", tmp_path / "whole" / "run")
+            attempt, num_ended = tmp_path / str(number + 1), num_ended + 1
+    print(f"{num_kills} kills over {num_ended} runs")
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(runs, tmp_path: Path) -> None:
+    kill_again_and_again(runs, RUN, tmp_path)
+
+
+EVERY_HOOK = bind(
+    "Trainer.extra_hooks=[@hooks.EMA(), @hooks.Throughput(), @hooks.ActivationCheckpointing(), @hooks.Profiler()]",
+    "Checkpoint.keep_best=3",
+    "Trainer.grad_accum_steps=2",
+)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("more", [[], EVERY_HOOK], ids=["base.gin", "every hook"])
+def test_base_gin_killed_twenty_times_ends_with_the_same_bits(runs, tmp_path: Path, more: list[str]) -> None:
+    kill_again_and_again(runs, ["--gin_file=base.gin", *bind("run.directory='run'"), *more], tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(3))
