@@ -16,13 +16,15 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from emprot_core.errors import EmprotError
+
 MISSING_ID = -1
-"""A cluster ID that is not known: chain termini and breaks, padding, steps past the trajectory's end."""
+"""Marks an unknown cluster ID: at chain ends and breaks, in padding, and for steps after the trajectory's end."""
 
 
 class _RequiredKeys(TypedDict):
     input_cluster_ids: Tensor  # (B, T, N) long, the history, MISSING_ID where unknown
-    sequence_lengths: Tensor  # (B,) long, residues of each window
+    sequence_lengths: Tensor  # (B,) long, number of residues in each window
     history_mask: Tensor  # (B, T, N) bool, True where the history may be read
     residue_mask: Tensor  # (B, N) bool, True at real residues
     future_cluster_ids: Tensor  # (B, F, N) long, MISSING_ID where there is no target
@@ -62,28 +64,29 @@ _LAYOUT = {
 
 _REQUIRED = frozenset(_RequiredKeys.__annotations__)
 Described = tuple[tuple[str, tuple[int, ...], torch.dtype | type], ...]
-"""Name, shape and dtype of every value of the layout; the type, and no shape, of one that is no tensor."""
+"""Name, shape and dtype of each value in the layout. A value that is no tensor has shape () and its type."""
 
 
 def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, needs_target: bool = True) -> None:
     """Check a batch on the CPU, before it goes to the device.
 
     Args:
-        needs_target: False for a micro-batch, whose step may have its targets in others.
+        needs_target: False for a micro-batch: the targets of its step may all be in other micro-batches.
 
     Raises:
-        ValueError: a key is missing; a shape or dtype is wrong; an ID lies outside [-1, num_clusters); a time
-            is not finite; no position has a target. The message says what was got, expected and to be done.
+        EmprotError: a key is missing; a shape or dtype is wrong; an ID lies outside [-1, num_clusters); a time
+            is not finite; no position has a target. The message says what was got, what was expected
+            and what to do.
     """
     if not isinstance(batch, Mapping):
-        raise ValueError(
+        raise EmprotError(
             f"a batch is a {type(batch).__name__}, expected a mapping of names to tensors, such as a dict; have the "
             "loader's collate function give one (emprot_core/batch.py says what is in it)"
         )
     if not batch.keys() >= _REQUIRED:
         key = next(key for key in _LAYOUT if key in _REQUIRED and key not in batch)
         axes, dtype = _LAYOUT[key]
-        raise ValueError(
+        raise EmprotError(
             f"the batch has no {key!r}, got the keys {sorted(batch)}; "
             f"add {key} of shape ({axes.replace(' ', ', ')}), dtype {dtype}"
         )
@@ -93,9 +96,11 @@ def validate_batch(batch: Batch, num_clusters: int, horizon: int | None = None, 
         _check_ids(key, batch[key], num_clusters)  # type: ignore[literal-required]
     times = batch.get("times")
     if times is not None and not all(math.isfinite(limit) for limit in torch.aminmax(times)):
-        raise ValueError("times has values that are not finite; leave the key out or use zeros where a time is unknown")
+        raise EmprotError(
+            "times has values that are not finite; leave the key out or use zeros where a time is unknown"
+        )
     if needs_target and not bool(target_mask(batch).any()):
-        raise ValueError(
+        raise EmprotError(
             "the batch has no valid target: future_step_mask & residue_mask & (future_cluster_ids >= 0) is False "
             "everywhere; leave such windows out, or check that the masks are True where a target counts"
         )
@@ -107,44 +112,44 @@ def _describe(key: str, value: object) -> tuple[str, tuple[int, ...], torch.dtyp
 
 @lru_cache
 def _check_layout(described: Described, horizon: int | None) -> None:
-    """Batches come in few shapes: each is looked at once."""
+    """Check shapes and dtypes. Batches come in few shapes, so the cache leaves one check for each."""
     sizes: dict[str, int] = {} if horizon is None else {"F": horizon}
     for key, shape, dtype in described:
         axes, wanted = _LAYOUT[key]
         if isinstance(dtype, type):
-            raise ValueError(f"{key} is a {dtype.__name__}, expected a torch.Tensor; use torch.as_tensor")
+            raise EmprotError(f"{key} is a {dtype.__name__}, expected a torch.Tensor; use torch.as_tensor")
         _check_shape(key, tuple(shape), axes.split(), sizes)
         _check_dtype(key, dtype, wanted)
 
 
 def _check_shape(key: str, got: tuple[int, ...], axes: list[str], sizes: dict[str, int]) -> None:
     if len(got) != len(axes):
-        raise ValueError(
+        raise EmprotError(
             f"{key} has shape {got}, expected ({', '.join(axes)}); "
             f"{'add' if len(got) < len(axes) else 'drop'} an axis so that it has {len(axes)}"
         )
     for axis, size in zip(axes, got, strict=True):
         if sizes.setdefault(axis, size) != size:
             wanted = ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in axes)
-            raise ValueError(f"{key} has shape {got}, expected ({wanted}); its axis {axis} must agree with the rest")
+            raise EmprotError(f"{key} has shape {got}, expected ({wanted}); its axis {axis} must agree with the rest")
 
 
 def _check_dtype(key: str, got: torch.dtype, wanted: str) -> None:
     right = got.is_floating_point if wanted == "float" else got == getattr(torch, wanted)
     if not right:
-        raise ValueError(f"{key} has dtype {got}, expected {wanted}; convert it with .{wanted}()")
+        raise EmprotError(f"{key} has dtype {got}, expected {wanted}; convert it with .{wanted}()")
 
 
 def _check_ids(key: str, ids: Tensor, num_clusters: int) -> None:
     if ids.numel() == 0:
-        raise ValueError(
+        raise EmprotError(
             f"{key} has shape {tuple(ids.shape)}: it is empty; give at least one window, frame and residue"
         )
     low, high = (int(v) for v in torch.aminmax(ids))
     if low < MISSING_ID or high >= num_clusters:
         wrong = low if low < MISSING_ID else high
         place = tuple(int(i) for i in (ids == wrong).nonzero()[0])
-        raise ValueError(
+        raise EmprotError(
             f"{key}{list(place)} is {wrong}, expected {MISSING_ID} (missing) to {num_clusters - 1}; "
             "mark unknown positions with -1, or give the vocabulary's num_clusters"
         )

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _checked(options: argparse.Namespace) -> int:
     """Do it, with every error of a user in one message and without a traceback."""
     from emprot_core.config import ConfigError
-    from emprot_core.registry import UnknownComponent
+    from emprot_core.errors import EmprotError
 
     try:
         return _do(options)
@@ -38,7 +38,7 @@ def _checked(options: argparse.Namespace) -> int:
         if _is_first_rank():
             print(error, file=sys.stderr)
         return WRONG_CONFIG
-    except (ValueError, OSError, UnknownComponent, ModuleNotFoundError) as error:  # the last: an extra is missing
+    except (EmprotError, OSError, ModuleNotFoundError) as error:  # a disk that is full; an extra that is missing
         if options.debug:
             traceback.print_exception(error)
         else:
@@ -56,6 +56,10 @@ def _do(options: argparse.Namespace) -> int:
         return _tell(options)
     from emprot_core import config
 
+    if options.untrusted:
+        from emprot_core.config.untrusted import tell_what_it_would_do
+
+        return _print(tell_what_it_would_do(options.gin_file[0]))
     loaded = config.load(
         options.gin_file,
         options.gin_bindings,

@@ -1,7 +1,7 @@
-"""Which process this is, and the few things that ranks exchange. One process is world size 1 and exchanges nothing.
+"""Which rank this process is, and what ranks exchange. A single process has world size 1 and exchanges nothing.
 
-torchrun starts the ranks; tensors on a CPU travel by gloo, those on CUDA by NCCL, so that flags never make a device
-wait. Every function here but `rank` and `world_size` must be called by all ranks, in the same order.
+torchrun starts the ranks. CPU tensors travel by gloo and CUDA tensors by NCCL, so that exchanging a flag never makes a
+device wait. All ranks must call the functions here that exchange something, in the same order.
 """
 
 import os
@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from emprot_core.errors import EmprotError
+
 TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others before it gives up: longer than any checkpoint takes to write."""
 
@@ -21,17 +23,17 @@ Item = TypeVar("Item")
 
 
 class RankLost(ConnectionError):
-    """Another rank died or hangs; the process that fails first says why."""
+    """Another rank died or hangs. The rank that failed first says why."""
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """The connection between the ranks that torchrun started (WORLD_SIZE in the environment), while it is open.
+    """Connects the ranks that torchrun started (WORLD_SIZE in the environment) for the length of a with block.
 
-    Ranks leave together, so that torchrun does not end one that is still writing.
+    Ranks leave the block together, so that torchrun does not end a rank that is still writing.
 
     Raises:
-        RankLost: a rank did not come, or was lost.
+        RankLost: another rank did not connect, or was lost.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -46,24 +48,24 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def find_device(name: str, parameter: str) -> torch.device:
-    """The device of this process: of the ranks of a machine, each takes the CUDA device of its number.
+    """The device of this process. Each rank on a machine takes the CUDA device with its local number.
 
     Args:
         name: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
-        parameter: which gave the name; an error says so.
+        parameter: the parameter that gave the name, for the message of an error.
 
     Raises:
-        ValueError: there is no such device.
+        EmprotError: there is no such device.
     """
     if name in ("auto", "cuda"):
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() or name == "cuda" else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f'{parameter} is {name!r}, expected "auto", "cpu", "cuda" or "cuda:<number>"') from None
+        raise EmprotError(f'{parameter} is {name!r}, expected "auto", "cpu", "cuda" or "cuda:<number>"') from None
     if device.type == "cuda":
         if (device.index or 0) >= torch.cuda.device_count():
-            raise ValueError(
+            raise EmprotError(
                 f"{parameter} is {name!r}, but torch finds {torch.cuda.device_count()} CUDA devices here; use "
                 '"auto" or "cpu", or start at most one rank for each device'
             )
@@ -84,7 +86,7 @@ def world_size() -> int:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The elementwise sum over all ranks; the tensor itself where there is one."""
+    """The elementwise sum over all ranks. With one rank it is the tensor itself."""
     if is_distributed():
         values = values.clone()
         with _naming_a_lost_rank():
@@ -93,7 +95,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def max_over_ranks(values: Sequence[int]) -> list[int]:
-    """The elementwise maximum over all ranks, by the CPU."""
+    """The elementwise maximum over all ranks, exchanged on the CPU."""
     if not is_distributed():
         return list(values)
     largest = torch.tensor(values)
@@ -113,7 +115,7 @@ def barrier() -> None:
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all ranks, in their order, on every rank."""
+    """The values of all ranks in the order of ranks, given to every rank."""
     if not is_distributed():
         return [value]
     values = [None] * world_size()
@@ -123,7 +125,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def copy_from_rank_0(tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors with those of rank 0."""
+    """Overwrite the tensors with the values that they have on rank 0."""
     if is_distributed():
         for tensor in tensors:
             with _naming_a_lost_rank():
@@ -131,7 +133,7 @@ def copy_from_rank_0(tensors: Iterable[Tensor]) -> None:
 
 
 def until_all_ranks_end(items: Iterable[Item]) -> Iterator[Item | None]:
-    """This rank's items, then None until the slowest rank is done, so that all ranks iterate equally often."""
+    """Yield this rank's items, then None until the slowest rank is done, so that all ranks iterate equally often."""
     iterator = iter(items)
     while True:
         item = next(iterator, None)

@@ -43,6 +43,7 @@ KINDS = {
     "hook": Kind("hooks", ("emprot_core.hooks.base:Hook",)),
     "job": Kind("jobs", (f"{_C}Job",)),
     "core": Kind(""),  # run and Trainer: what gin files bind without a folder
+    "object": Kind(""),  # what plain gin filed: a selector of its own, and no contract
 }
 
 

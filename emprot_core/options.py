@@ -54,6 +54,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     asks = any(value is not None for value in (options.list, options.describe, options.export, options.verify))
     if not options.gin_file and not asks:
         parser.error("--gin_file is missing")
+    if options.untrusted and not (options.check and len(options.gin_file) == 1):
+        parser.error("--untrusted goes with --check and one --gin_file")
     return options
 
 
@@ -70,6 +72,7 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--gin_search_paths", default="", metavar="P,Q", help="more directories to look for gin files in")
     add("--plugin", action="append", default=[], metavar="MODULE", help="import a module of your components first")
     add("--allow_unused", action="store_true", help="warn of bindings that nothing uses instead of refusing them")
+    add("--untrusted", action="store_true", help="with --check: tell what a stranger's file would do, and do nothing")
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
     add("--debug", action="store_true", help="show tracebacks")
 

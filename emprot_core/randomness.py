@@ -1,4 +1,4 @@
-"""Seeds, the state of every random generator, determinism, and what else the last bits depend on."""
+"""Seeds, the state of every random generator, determinism, and what else the last bits of a result depend on."""
 
 import os
 import random
@@ -18,13 +18,13 @@ def seed_everything(seed: int) -> None:
 
 
 def seed_this_rank(seed: int, step: int) -> None:
-    """Give each of several ranks random numbers of its own, a function of seed, ranks and step; one rank keeps its."""
+    """Give this rank its own random numbers. They depend on the seed, the number of ranks, the rank and the step."""
     words = np.random.SeedSequence([seed % 2**32, world_size(), rank(), step]).generate_state(2, np.uint32)
     seed_everything(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 def use_deterministic_algorithms(device: torch.device, deterministic: bool) -> None:
-    """On a CPU always; on CUDA if asked for, as it costs speed there."""
+    """Use torch's deterministic algorithms: always on a CPU, on CUDA only if asked for, as they cost speed there."""
     if device.type == "cuda" and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(device.type == "cpu" or deterministic)
@@ -53,7 +53,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put all generators back to what `random_state` gave."""
+    """Put all generators back into the state that `random_state` gave."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal.tolist()), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

@@ -1,9 +1,9 @@
-"""The plugin registry, on gin.register: one decorator files a component for gin and for plain Python.
+"""The plugin registry: one decorator files a component for gin files and for plain Python.
 
     @register("model")
-    class MyModel(nn.Module): ...          # gin: @models.MyModel()
+    class MyModel(nn.Module): ...          # in a gin file: @models.MyModel()
 
-Components stay plain classes and functions: gin.register leaves them untouched.
+Components stay plain classes and functions. gin's own registry is only read, for what others filed there.
 """
 
 import difflib
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import gin
 
+from emprot_core.errors import EmprotError
 from emprot_core.kinds import KINDS
 
 ENTRY_POINT_GROUP = "emprot.plugins"
@@ -33,7 +34,9 @@ class Entry(NamedTuple):
 
     @property
     def selector(self) -> str:
-        """The full gin selector, emprot.<folder of the kind>.<name>."""
+        """The full gin selector, emprot.<folder of the kind>.<name>; an object has the one it was filed under."""
+        if self.kind == "object":
+            return self.name
         return ".".join(filter(None, ("emprot", KINDS[self.kind].folder, self.name)))
 
     @property
@@ -53,7 +56,7 @@ class Entry(NamedTuple):
         return f"{path}/__init__.py:{line}" if Path(source).stem == "__init__" else f"{path}.py:{line}"
 
 
-class UnknownComponent(LookupError):
+class UnknownComponent(EmprotError):
     """No component of that kind has that name."""
 
 
@@ -69,22 +72,22 @@ def register(kind: str, name: str | None = None) -> Callable[[Component], Compon
     A notebook cell that runs again replaces what it registered before.
 
     Raises:
-        ValueError: the kind is unknown, or another component of that kind has the name.
+        EmprotError: the kind is unknown, the name cannot stand in a gin file, or another component of that kind has it.
     """
     if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}, expected one of {', '.join(KINDS)}{_nearest(kind, KINDS)}")
+        raise EmprotError(f"unknown kind {kind!r}, expected one of {', '.join(KINDS)}{_nearest(kind, KINDS)}")
 
     def file(target: Component) -> Component:
         entry = Entry(kind, name or target.__name__, target)
+        if not entry.name.isidentifier():
+            raise EmprotError(f"{kind} {entry.name!r} cannot be written in a gin file; use letters, digits and _")
         known = _entries.get((kind, entry.name))
         if known is not None and (known.target.__module__, target.__module__) != ("__main__", "__main__"):
-            raise ValueError(
+            raise EmprotError(
                 f"{kind} {entry.name!r} is registered twice: by {known.target.__module__} and by "
                 f"{target.__module__}; give one of them another name: @register({kind!r}, 'OtherName')"
             )
         inspect.signature(target)  # ValueError now rather than in every config that might bind it
-        with gin.config.interactive_mode():  # what may be replaced was decided above
-            gin.register(entry.name, module=entry.selector.rpartition(".")[0])(target)
         _entries[kind, entry.name] = entry
         return target
 
@@ -109,8 +112,13 @@ def get(kind: str, name: str) -> Callable[..., Any]:
 def entries(kind: str | None = None) -> list[Entry]:
     """All components, or those of one kind, in the order of their selectors."""
     load_plugins()
-    chosen = (entry for entry in _entries.values() if kind in (None, entry.kind))
-    return sorted(chosen, key=lambda entry: entry.selector)
+    known = [*_entries.values(), *_objects_of_gin()]
+    return sorted((entry for entry in known if kind in (None, entry.kind)), key=lambda entry: entry.selector)
+
+
+def gin_constants() -> dict[str, Any]:
+    """What was named by gin.constant and gin.constants_from_enum, by its full name."""
+    return {name: value for name, value in gin.config._CONSTANTS.items() if name != "gin.REQUIRED"}
 
 
 def failures() -> dict[str, Exception]:
@@ -163,6 +171,12 @@ def import_module(module_name: str) -> list[str]:
         return []
     _failures.pop(module_name, None)
     return [module_name]
+
+
+def _objects_of_gin() -> list[Entry]:
+    """What modules filed by plain gin.register or gin.configurable, without gin's wrapper where it can be left out."""
+    found = gin.config._REGISTRY.items()
+    return [Entry("object", selector, filed.wrapped) for selector, filed in found if filed.module != "gin"]
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

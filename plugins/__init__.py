@@ -1,1 +1,1 @@
-"""The swappable parts of EMPROT, one file each, filed by the same decorator that anyone's plugin uses."""
+"""The swappable parts of EMPROT, one file each, registered with the same decorator as any other plugin."""

@@ -100,7 +100,10 @@ def own_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     """What a test registers, in an empty current directory, is forgotten after: all state of gin and of ours is
     restored."""
     registry.load_plugins()
-    for name, fresh in _fresh_gin_state().items():
+    for name in ("_REGISTRY", "_CONSTANTS"):  # what plain gin files there
+        fresh = gin.selector_map.SelectorMap()
+        for selector, filed in getattr(gin.config, name).items():
+            fresh[selector] = filed
         monkeypatch.setattr(gin.config, name, fresh)
     for name in ("_entries", "_failures", "_plugins"):
         monkeypatch.setattr(registry, name, getattr(registry, name).copy())
@@ -142,31 +145,6 @@ def faults_of(toy: ModuleType) -> Callable[[str], list[Fault]]:
         return []
 
     return find
-
-
-def _fresh_gin_state() -> dict[str, Any]:
-    constants = gin.selector_map.SelectorMap()
-    constants["gin.REQUIRED"] = gin.REQUIRED
-    components = gin.selector_map.SelectorMap()
-    for selector, component in gin.config._REGISTRY.items():
-        components[selector] = component  # SelectorMap.copy shares what is nested
-    return {
-        "_REGISTRY": components,
-        "_INVERSE_REGISTRY": dict(gin.config._INVERSE_REGISTRY),
-        "_RENAMED_SELECTORS": {},
-        "_CONFIG": {},
-        "_OPERATIVE_CONFIG": {},
-        "_IMPORTS": set(),
-        "_SINGLETONS": {},
-        "_CONSTANTS": constants,
-        "_PARSE_CONTEXTS": [gin.config.ParseContext()],
-        "_SCOPE_MANAGER": type(gin.config._SCOPE_MANAGER)(),
-        "_FINALIZE_HOOKS": list(gin.config._FINALIZE_HOOKS),
-        "_FILE_READERS": list(gin.config._FILE_READERS),
-        "_LOCATION_PREFIXES": [""],
-        "_CONFIG_IS_LOCKED": False,
-        "_INTERACTIVE_MODE": False,
-    }
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,16 @@ from places import CORE, PLUGINS, ROOT
 
 from emprot_core import registry
 
-FOUNDATION = {"batch", "contracts", "kinds", "registry", "distributed", "randomness"}
+FOUNDATION = {"batch", "contracts", "errors", "kinds", "registry", "distributed", "randomness"}
 LOWER = FOUNDATION | {"checkpoint", "kernels", "data"}
 MAY_IMPORT = {
-    **{module: {"batch"} for module in FOUNDATION},
-    "registry": {"kinds"},
+    **{module: {"batch", "errors"} for module in FOUNDATION},
+    "registry": {"errors", "kinds"},
     "randomness": {"distributed"},
+    "errors": set(),
     **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
     "hooks": LOWER,
-    "config": {"kinds", "registry"},
+    "config": {"errors", "kinds", "registry"},
     "training": LOWER | {"hooks"},
     "evaluation": LOWER | {"hooks", "training"},
     "jobs": LOWER | {"hooks", "training", "evaluation", "config"},

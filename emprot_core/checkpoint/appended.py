@@ -1,4 +1,4 @@
-"""Files that a run only appends to: measured at a checkpoint, cut back to it by a run that goes on from there."""
+"""Files that a run only appends to. A checkpoint measures them, and a resumed run cuts them back to that size."""
 
 import hashlib
 import logging
@@ -11,7 +11,7 @@ from emprot_core.checkpoint.files import set_aside
 APPENDED = "appended"
 """The key under which a hook keeps `measure()` in its state, so that --verify finds it."""
 Measured = dict[str, dict[str, Any]]
-"""Per file name {"size": bytes, "sha256": hex of so many bytes}."""
+"""For each file name {"size": number of bytes, "sha256": hex digest of these bytes}."""
 
 _log = logging.getLogger("emprot")
 
@@ -22,16 +22,16 @@ class AppendedFiles:
     def __init__(self, directory: Path, pattern: str):
         self.directory = directory
         self.pattern = pattern
-        self._hashes: dict[str, tuple[Any, int]] = {}  # of the part that was measured before: files may grow large
+        self._hashes: dict[str, tuple[Any, int]] = {}  # hash and size of the part measured before: files may grow large
 
     def measure(self) -> Measured:
-        """Size and SHA-256 of every file, once it has reached the disk."""
+        """Make sure that every file has reached the disk, and give its size and SHA-256."""
         return {path.name: self._measure(path) for path in self._paths()}
 
     def cut_back(self, measured: Measured) -> None:
-        """Cut files back to what was `measured`, and move those that came after it aside.
+        """Cut files back to what was `measured`, and move files that were created later aside.
 
-        A file that lacks or changed part of what was measured is named in the log.
+        The log names each file that lacks or changed part of what was measured.
         """
         for fault in faults_of(self.directory, measured):
             _log.warning("%s", fault)

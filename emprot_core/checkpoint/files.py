@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, synced, read back, renamed."""
+"""Files that are either whole or absent: written beside their place, synced, read back and then renamed."""
 
 import errno
 import hashlib
@@ -16,11 +16,11 @@ _log = logging.getLogger("emprot")
 def write_atomically(path: Path, write: Callable[[Any], None]) -> str:
     """Write a file through `write(file)` and give its SHA-256.
 
-    The data are on the disk, and were read back, before the rename; the rename is on the disk before this returns.
-    A failure (a full disk, say) leaves what stood at `path` untouched.
+    The data are on the disk and were read back before the rename. The rename is on the disk before the function
+    returns. A failure, such as a full disk, leaves the earlier file at `path` untouched.
 
     Raises:
-        OSError: the file could not be written, or does not read as it was written; the message names it.
+        OSError: the file could not be written, or reads back differently. The message names it.
     """
     temporary = _temporary(path)
     try:
@@ -43,12 +43,12 @@ def write_atomically(path: Path, write: Callable[[Any], None]) -> str:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """`write_atomically` of a text in UTF-8."""
+    """Write a text in UTF-8 by `write_atomically`."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def is_name_of(path: Path, name: Path) -> bool:
-    """Whether both are names of one file."""
+    """Whether both paths exist and are names of one file."""
     return path.exists() and name.exists() and name.samefile(path)
 
 
@@ -58,13 +58,13 @@ def give_name(path: Path, name: Path) -> None:
     temporary.unlink(missing_ok=True)
     try:
         os.link(path, temporary)
-    except OSError:  # what is raised differs between file systems
+    except OSError:  # which OSError is raised differs between file systems
         shutil.copyfile(path, temporary)
     os.replace(temporary, name)
 
 
 def set_aside(directory: Path, paths: Iterable[Path]) -> None:
-    """Move files into the next free folder aside-<n> of the directory, and say so: nothing is deleted.
+    """Move files into the next free folder aside-<n> of the directory and log it. Nothing is deleted.
 
     "tfevents" in a name becomes "events", so that TensorBoard does not show the file as a run of its own.
     """
@@ -96,7 +96,7 @@ def _temporary(path: Path) -> Path:
 
 
 class _HashedFile:
-    """Passes on what is written, and hashes it."""
+    """Passes what is written on to a file, and hashes it."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -104,7 +104,7 @@ class _HashedFile:
         self._error: OSError | None = None
 
     def fill(self, write: Callable[[Any], None]) -> None:
-        """Call `write` with this file; an error of the disk, which torch.save hides behind its own, comes out."""
+        """Call `write` with this file. If torch.save hides an error of the disk behind its own, raise the former."""
         try:
             write(self)
         except RuntimeError:

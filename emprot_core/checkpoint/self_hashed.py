@@ -1,4 +1,4 @@
-"""Small text files that end in, or hold, the SHA-256 of what they say, so that one flipped bit is seen."""
+"""Small text files that contain the SHA-256 of their content, so that even one flipped bit is noticed."""
 
 import hashlib
 import json
@@ -25,10 +25,10 @@ def write_hashed_json(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_hashed_json(path: Path) -> dict[str, Any]:
-    """What `write_hashed_json` wrote.
+    """The record that `write_hashed_json` wrote.
 
     Raises:
-        Damaged: it reads otherwise now.
+        Damaged: the file no longer holds what was written.
     """
     try:
         text = path.read_text()
@@ -45,7 +45,7 @@ def check_hashed(path: Path) -> None:
     """Check a file that one of the writers above wrote.
 
     Raises:
-        Damaged: it reads otherwise now.
+        Damaged: the file no longer holds what was written.
     """
     if path.suffix == ".json":
         read_hashed_json(path)

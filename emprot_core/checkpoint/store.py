@@ -2,12 +2,12 @@
 
     index.json              {"files": {file: {"step", "metric", "sha256", "names"}}, "outdated": [...], "sha256"}
     step-00000120.pt        the state after that step, written once
-    step-00000120-due.pt    the same where a validation was left to do
-    best.pt, final.pt, ...  names of such files: hard links, or copies where the file system has none
+    step-00000120-due.pt    the same, when the validation after that step was still to be done
+    best.pt, final.pt, ...  more names of such files: hard links, or copies where the file system has none
 
-A file counts only if its hash is in the index. It is written, then listed, then given its names; then what is outdated
-is removed. A run that is killed in between does the rest when it goes on. Without an index, checkpoints are judged by
-the CRC-32 of their parts (they are zip archives).
+A file counts only if its hash is in the index. A save writes the file, lists it, gives it its names and then removes
+what is outdated. A run that is killed in between does the rest when it is resumed. Without an index, checkpoints are
+judged by the CRC-32 of their parts (they are zip archives).
 """
 
 import logging
@@ -37,25 +37,25 @@ class CheckpointStore:
         self._told_of_index = False
 
     def create(self) -> None:
-        """Make the directory and its index, so that a lost index can be told from one that never was."""
+        """Make the directory and its index. If the index is missing later, it was lost."""
         with _clear_words(self._index_path):
             if not self._index_path.is_file():
                 self.directory.mkdir(parents=True, exist_ok=True)
                 self._replace_index(*self._read_index())
 
     def was_never_saved_to(self) -> bool:
-        """Whether the index is there and lists nothing: no checkpoint was written yet."""
+        """Whether the index exists but lists nothing, because no checkpoint was written yet."""
         try:
             return not read_hashed_json(self._index_path)["files"]
         except (FileNotFoundError, Damaged):
             return False
 
     def save(self, state: State, names: Mapping[str, int], metric: float | None = None, keep_last: int = 2) -> None:
-        """Write the state of its step, unless it is there already, and give out names.
+        """Write the state as the file of its step, unless that exists already, and give the files their names.
 
-        `names` are all names that there shall be, with the steps whose files bear them; `metric` is the val/total_loss
-        of the state, if it was validated. The newest `keep_last` files stay, and others as long as they have a name.
-        Raises CheckpointError where the disk is full or broken; the checkpoints before it stand as they were.
+        `names` are all names to be kept, each with the step whose file bears it. `metric` is the val/total_loss of the
+        state, if it was validated. The newest `keep_last` files stay, and others stay as long as they have a name.
+        Raises CheckpointError if the disk is full or broken; earlier checkpoints are not changed then.
         """
         index, name = self.index(), _file_name(state["step"], bool(state["due"]))
         with _clear_words(self.directory / name):
@@ -67,7 +67,7 @@ class CheckpointStore:
             self._replace_index(kept, sorted(_all_names(index) - _all_names(kept)))
 
     def go_on_from(self, step: int, due: bool) -> None:
-        """Do what a killed save left. Checkpoints of later moments, damaged or of another run, are moved aside."""
+        """Finish a save that was killed, and move later checkpoints (damaged, or of another run) aside."""
         if not self.directory.is_dir():
             return
         index, outdated = self._read_index()
@@ -78,7 +78,7 @@ class CheckpointStore:
             self._replace_index({file: entry for file, entry in index.items() if file not in later}, outdated)
 
     def newest_valid(self) -> tuple[Path, State] | None:
-        """The checkpoint of the latest step that holds what was written, or None; damaged ones are named in the log."""
+        """The newest checkpoint that holds what was written, or None. The log names those that are damaged."""
         wrong = self.faults()
         for name, what in wrong.items():
             _log.warning("%s %s; it is left out", self.directory / name, what)
@@ -88,7 +88,7 @@ class CheckpointStore:
         return (self.directory / names[0], load_checkpoint(self.directory / names[0])) if names else None
 
     def load(self, name: str) -> State:
-        """A checkpoint by one of its names, after its hash was checked.
+        """The checkpoint with this name, after its hash was checked.
 
         Raises:
             CheckpointError: the name is not in the index, or its file is damaged.
@@ -107,21 +107,21 @@ class CheckpointStore:
         )
 
     def faults(self) -> dict[str, str]:
-        """What is wrong with each file, under each of its names, that does not hold what was written."""
+        """For each name whose file does not hold what was written, what is wrong with the file."""
         index, named = self.index(), self._named()
         found = {name: self._fault(name, index[file]["sha256"]) for file, names in named.items() for name in names}
         return {name: what for name, what in found.items() if what}
 
     def names(self) -> list[str]:
-        """The files in the index, and their names."""
+        """All files in the index and all their other names, sorted."""
         return sorted(_all_names(self.index()))
 
     def index(self) -> Index:
-        """What index.json lists; where it is missing or damaged, the files that are whole."""
+        """What index.json lists. If it is missing or damaged, the files that are whole."""
         return self._read_index()[0]
 
     def _read_index(self) -> tuple[Index, list[str]]:
-        """The files, and the names of those that are to be removed."""
+        """The files, and the names that are still to be removed."""
         try:
             record = read_hashed_json(self._index_path)
             return dict(record["files"]), list(record["outdated"])
@@ -194,7 +194,7 @@ def _file_name(step: int, due: bool) -> str:
 
 
 def _rotated(index: Index, names: Mapping[str, int], keep_last: int) -> Index:
-    """The newest files and those that bear a name; one with something left to do goes once that is done."""
+    """The newest files and those that bear a name. A -due file goes once its step is saved without -due."""
     files = [file for file in sorted(index) if file.replace("-due", "") not in set(index) - {file}]
     named = {file: sorted(name for name, step in names.items() if numbered("step", step) == file) for file in files}
     return {f: {**index[f], "names": named[f]} for f in files if named[f] or f in files[-keep_last:]}

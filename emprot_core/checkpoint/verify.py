@@ -1,4 +1,4 @@
-"""Checking every file of a run against the hashes that were kept when it was written."""
+"""Checks every file of a run against the hash that was recorded when it was written."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +16,8 @@ SELF_HASHED = ("config.gin", "operative_config.gin", "result.json", "non_finite.
 def verify_run(directory: str | Path) -> list[str]:
     """One line per file of a run: `name: ok`, or `name: damaged: ...`.
 
-    What a run appends to (metrics.jsonl, event files) is checked as far as the newest checkpoint knows it; run.log
-    is for people, and is not checked.
+    Files that a run appends to (metrics.jsonl, event files) are checked up to the size that the newest checkpoint
+    recorded. run.log is for people and is not checked.
 
     Raises:
         CheckpointError: the directory holds no run.

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from emprot_core.config.faults import Location
+from emprot_core.config.macros import MAX_DEPTH, MAX_LEAVES, Size, measure
 from emprot_core.config.statements import Binding
 from emprot_core.config.values import REQUIRED, UNREADABLE, Macro, Reference, leaves, replace
 from emprot_core.registry import Entry
@@ -39,6 +40,7 @@ class Bindings:
         self.statements = tuple(statements)
         self.entries = dict(entries)
         self.effective: dict[tuple[str, str, str], Binding] = {}
+        self._reached: dict[tuple[str, bool], dict[str, Scope]] = {}
         for binding in self.statements:
             self.effective[binding.key] = binding
 
@@ -57,21 +59,35 @@ class Bindings:
             found.update(self._parameters.get(("/".join(node.scope[:i]), node.selector), {}))
         return found
 
-    def macro(self, name: str) -> Binding | None:
-        return self.effective.get(("", "", name))
+    @cached_property
+    def macros(self) -> dict[str, Binding]:
+        """The effective definition of each macro, by its name."""
+        return {binding.parameter: binding for binding in self.effective.values() if binding.is_macro}
+
+    @cached_property
+    def circular_macros(self) -> set[str]:
+        """Names of the macros that are defined by themselves."""
+        return {name for name, size in self._macro_sizes.items() if not size.leaves}
+
+    @cached_property
+    def endless_macros(self) -> set[str]:
+        """Names of the macros whose value, with theirs in the place of others, is too large to work with."""
+        sizes = self._macro_sizes.items()
+        return {name for name, size in sizes if size.leaves > MAX_LEAVES or size.depth > MAX_DEPTH}
+
+    @cached_property
+    def _macro_sizes(self) -> dict[str, Size]:
+        return measure({name: binding.value for name, binding in self.macros.items()})
 
     def inlined(self, value: Any) -> Any:
-        """The value with macros replaced by theirs; one without a value, or that holds itself, is UNREADABLE."""
-        return self._inlined(value, ())
+        """The value with macros replaced by theirs; one without a value, or without an end, is UNREADABLE."""
 
-    def _inlined(self, value: Any, open_macros: tuple[str, ...]) -> Any:
         def leaf(item: Any) -> Any:
             if not isinstance(item, Macro):
                 return item
-            definition = self.macro(item.name)
-            if definition is None or item.name in open_macros:
+            if item.name not in self.macros or item.name in self.circular_macros | self.endless_macros:
                 return UNREADABLE
-            return self._inlined(definition.value, (*open_macros, item.name))
+            return self.inlined(self.macros[item.name].value)
 
         return replace(value, leaf)
 
@@ -98,21 +114,39 @@ class Bindings:
 
     def references(self, binding: Binding, scope: Scope, overridden: bool = False) -> Iterator[Visit]:
         """The components that a binding's value refers to, when its holder is built in `scope`."""
-        yield from self._references(binding.value, scope, overridden, ())
+        yield from _direct(binding.value, scope)
+        for leaf in leaves(binding.value):
+            if isinstance(leaf, Macro):
+                for name in self._reached_macros(leaf.name, overridden) | {leaf.name: leaf.scope}:
+                    for definition in self._definitions(name, overridden):
+                        yield from _direct(definition.value, tuple(name.split("/")))
 
-    def _references(self, value: Any, scope: Scope, overridden: bool, open_macros: Scope) -> Iterator[Visit]:
-        for leaf in leaves(value):
-            if isinstance(leaf, Reference):
-                yield Visit(Node(leaf.name, leaf.scopes or scope), leaf.location)
-            elif isinstance(leaf, Macro) and leaf.name not in open_macros:
-                for definition in self._definitions(leaf.name, overridden):
-                    yield from self._references(definition.value, leaf.scope, overridden, (*open_macros, leaf.name))
+    def _reached_macros(self, macro: str, overridden: bool) -> dict[str, Scope]:
+        """Every macro that the value of this one leads to."""
+        if (macro, overridden) not in self._reached:
+            found: dict[str, Scope] = {}
+            waiting = [macro]
+            while waiting:
+                for definition in self._definitions(waiting.pop(), overridden):
+                    for leaf in leaves(definition.value):
+                        if isinstance(leaf, Macro) and leaf.name not in found:
+                            found[leaf.name] = leaf.scope
+                            waiting.append(leaf.name)
+            self._reached[macro, overridden] = found
+        return self._reached[macro, overridden]
 
     def _definitions(self, macro: str, overridden: bool) -> list[Binding]:
         if overridden:
-            return [binding for binding in self.statements if binding.is_macro and binding.parameter == macro]
-        definition = self.macro(macro)
-        return [definition] if definition else []
+            return self._all_definitions.get(macro, [])
+        return [self.macros[macro]] if macro in self.macros else []
+
+    @cached_property
+    def _all_definitions(self) -> dict[str, list[Binding]]:
+        found: dict[str, list[Binding]] = {}
+        for binding in self.statements:
+            if binding.is_macro:
+                found.setdefault(binding.parameter, []).append(binding)
+        return found
 
     def _walk(self, starts: Sequence[Node], overridden: bool) -> dict[Node, Visit]:
         visits: dict[Node, Visit] = {}
@@ -137,6 +171,13 @@ class Bindings:
         if not overridden:
             return list(self.of(node).values())
         return [binding for binding in self.statements if binding.selector == node.selector and covers(node, binding)]
+
+
+def _direct(value: Any, scope: Scope) -> Iterator[Visit]:
+    """The components that a value refers to itself."""
+    for leaf in leaves(value):
+        if isinstance(leaf, Reference):
+            yield Visit(Node(leaf.name, leaf.scopes or scope), leaf.location)
 
 
 def covers(node: Node, binding: Binding) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from emprot_core.config.bindings import Bindings, Node, Scope
 from emprot_core.config.signature import parameters
 from emprot_core.config.statements import Binding
-from emprot_core.config.values import Macro, Reference, replace
+from emprot_core.config.values import Constant, Macro, Reference, replace
+from emprot_core.errors import EmprotError
 
 
 class Builder:
@@ -40,9 +41,11 @@ class Builder:
     def _value(self, value: Any, scope: Scope, binding: Binding) -> Any:
         def leaf(item: Any) -> Any:
             if isinstance(item, Macro):
-                definition = self._bindings.macro(item.name)
+                definition = self._bindings.macros.get(item.name)
                 assert definition is not None, item
                 return self._value(definition.value, item.scope, binding)
+            if isinstance(item, Constant):
+                return item.value
             return self._component(item, scope, binding) if isinstance(item, Reference) else item
 
         return replace(value, leaf)
@@ -55,17 +58,27 @@ class Builder:
             return partial(target, **arguments)
         try:
             return target(**arguments)
+        except ValueError as error:  # how a constructor refuses a value: the user's mistake
+            mistake = error if isinstance(error, EmprotError) else EmprotError(str(error))
+            self._add_notes(mistake, node, reference, binding)
+            if mistake is error:
+                raise
+            mistake.add_note(f"raised by {node.selector}, defined at {self._bindings.entries[node.selector].origin}")
+            raise mistake from error
         except Exception as error:
-            name = "/".join((*node.scope, self._bindings.entries[reference.name].short_selector))
-            error.add_note(f"while building {name} for {binding} ({reference.location})")
-            for given in self._bindings.of(node).values():
-                if _tells_value_of(given.parameter, error):
-                    error.add_note(f"with {given} from {self._source(given).location}")
+            self._add_notes(error, node, reference, binding)
             raise
+
+    def _add_notes(self, error: Exception, node: Node, reference: Reference, binding: Binding) -> None:
+        name = "/".join((*node.scope, self._bindings.entries[node.selector].short_selector))
+        error.add_note(f"while building {name} for {binding} ({reference.location})")
+        for given in self._bindings.of(node).values():
+            if _tells_value_of(given.parameter, error):
+                error.add_note(f"with {given} from {self._source(given).location}")
 
     def _source(self, binding: Binding) -> Binding:
         """Where the value is written: a macro's definition, if the binding names one."""
-        definition = self._bindings.macro(binding.value.name) if isinstance(binding.value, Macro) else None
+        definition = self._bindings.macros.get(binding.value.name) if isinstance(binding.value, Macro) else None
         return binding if definition is None else self._source(definition)
 
 

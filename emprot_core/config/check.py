@@ -36,7 +36,10 @@ def check(source: Source, imported: Imported, config: Location) -> Checked:
     bindings = Bindings(statements, names.entries)
     faults = [*source.faults, *imported.faults, *unresolved, *check_values(bindings)]
     if source.bindings or not faults:  # else nothing could be read, and everything would be missing
-        faults += _check_whole(bindings, names, {fault.code for fault in faults}, config)
+        try:
+            faults += _check_whole(bindings, names, {fault.code for fault in faults}, config)
+        except RecursionError:
+            faults.append(Fault("too-large", "components are nested too deeply within each other", config))
     if any(fault.code == "missing-file" for fault in faults):
         faults = [_perhaps_not_found(fault) for fault in faults]
     once = dict.fromkeys(faults)  # a file may be included twice

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from emprot_core.config.bindings import Bindings
 from emprot_core.config.faults import Fault, Location, did_you_mean, nearest
+from emprot_core.config.macros import MAX_DEPTH, MAX_LEAVES
 from emprot_core.config.signature import annotation_text, bindable, kind_text, reference_text
 from emprot_core.config.statements import Binding
 from emprot_core.config.types import Misfit, misfit, union_members
@@ -21,23 +22,17 @@ def check_values(bindings: Bindings) -> Iterator[Fault]:
 
 
 def _macro_faults(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
-    known = [defined.parameter for defined in bindings.effective.values() if defined.is_macro]
+    known = bindings.macros
     for leaf in leaves(binding.value):
         if isinstance(leaf, Macro) and leaf.name != REQUIRED and leaf.name not in known:
             help = (*did_you_mean([f"%{name}" for name in nearest(leaf.name, known)]), f"define it: {leaf.name} = ...")
             yield Fault("undefined-macro", f"{leaf} is not defined", leaf.location, help)
-    if binding.is_macro and binding is bindings.macro(binding.parameter) and _holds_itself(binding, bindings):
-        yield Fault("undefined-macro", f"the macro {binding} is defined by itself", binding.location)
-
-
-def _holds_itself(macro: Binding, bindings: Bindings) -> bool:
-    seen: set[str] = set()
-    waiting = [macro]
-    while waiting:
-        names = {leaf.name for leaf in leaves(waiting.pop().value) if isinstance(leaf, Macro)}
-        waiting += [definition for name in names - seen if (definition := bindings.macro(name))]
-        seen |= names
-    return macro.parameter in seen
+    if binding.is_macro and binding is bindings.macros.get(binding.parameter):
+        if binding.parameter in bindings.circular_macros:
+            yield Fault("undefined-macro", f"the macro {binding} is defined by itself", binding.location)
+        elif binding.parameter in bindings.endless_macros:
+            message = f"the value of the macro {binding} grows beyond {MAX_LEAVES:,} items, or {MAX_DEPTH} macros deep"
+            yield Fault("too-large", message, binding.location, ("write the value where it is used",))
 
 
 def _built_factories(binding: Binding, bindings: Bindings) -> Iterator[Fault]:
@@ -132,7 +127,7 @@ def _macro_place(binding: Binding, bindings: Bindings) -> tuple[Location, tuple[
     """Where a wrong value stands, and advice: at the macro that gives it, if that was set after it was used."""
     location, advice = binding.location, []
     for leaf in leaves(binding.value):
-        definition = bindings.macro(leaf.name) if isinstance(leaf, Macro) else None
+        definition = bindings.macros.get(leaf.name) if isinstance(leaf, Macro) else None
         if definition and bindings.statements.index(definition) > bindings.statements.index(binding):
             location = definition.location
             advice.append(f"{leaf} is used at {binding.location}")

@@ -28,7 +28,9 @@ def list_components(kind: str = "") -> str:
     lines = []
     for one in [by_name[kind]] if kind else KINDS:
         entries = registry.entries(one)
-        lines.append(f"{one}: bound as {reference_text(one)}" if KINDS[one].folder else "bound by their names")
+        if one == "object" and not entries:
+            continue
+        lines.append(f"{one}: bound as {reference_text(one)}" if one != "core" else "bound by their names")
         width = max((len(entry.name) for entry in entries), default=0)
         lines += [f"  {entry.name:{width}}  {_first_line(entry)}".rstrip() for entry in entries] or ["  (none)"]
     failures = registry.failures()

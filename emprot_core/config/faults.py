@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from emprot_core.errors import EmprotError
+
 CODES = (
     "syntax",
     "missing-file",
@@ -22,12 +24,14 @@ CODES = (
     "ambiguous",
     "duplicate",
     "reference-cycle",
+    "too-large",
     "unused",
 )
 COMMAND_LINE = "command line"
 """The place of overrides like Trainer.max_epochs=3."""
 
 WIDTH = 100
+MAX_SHOWN, MAX_LINE = 50, 200  # faults of a report, and characters of the line that one shows
 NO_BREAK = "\u00a0"
 """A space at which no line of help is broken."""
 
@@ -59,14 +63,14 @@ class Fault:
 
     def __str__(self) -> str:
         lines = [f"{self.location}: {self.severity}[{self.code}]: {self.message}"]
-        if self.location.text.strip():
-            lines.append(f"    {self.location.text.strip()}")
+        if text := self.location.text.strip():
+            lines.append(f"    {text if len(text) <= MAX_LINE else text[:MAX_LINE] + ' ...'}")
         wrapped = [part for line in self.help for part in textwrap.wrap(line, WIDTH - 8, break_on_hyphens=False)]
         lines += [("  help: " if i == 0 else "        ") + line for i, line in enumerate(wrapped)]
         return "\n".join(lines).replace(NO_BREAK, " ")
 
 
-class ConfigError(ValueError):
+class ConfigError(EmprotError):
     """Everything that is wrong with a configuration; its text is the whole report."""
 
     def __init__(self, faults: Sequence[Fault]):
@@ -75,7 +79,8 @@ class ConfigError(ValueError):
 
     def __str__(self) -> str:
         count = "1 problem" if len(self.faults) == 1 else f"{len(self.faults)} problems"
-        return "\n".join([*map(str, self.faults), f"{count}; nothing was run."])
+        more = [f"... and {len(self.faults) - MAX_SHOWN} more"] if len(self.faults) > MAX_SHOWN else []
+        return "\n".join([*map(str, self.faults[:MAX_SHOWN]), *more, f"{count}; nothing was run."])
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ cannot shadow a shipped one.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,11 +46,22 @@ def read(
     return reader.source
 
 
-def read_text(text: str, name: str) -> Source:
-    """Everything that a text says; what it includes is looked for as if named on the command line."""
-    reader = _Reader(())
+def read_back(text: str, name: str) -> Source:
+    """Everything that a text says which a run wrote. It holds all it needs, so an include in it is a fault."""
+    reader = _Reader((), follows=lambda include: False)
     reader.read_text(text, name)
+    for include in reader.left_out:
+        message = f"include {include.filename!r}: a config that is read back from a run includes no file"
+        reader.source.faults.append(Fault("import", message, include.location))
     return reader.source
+
+
+def read_shipped_only(file: str) -> tuple[Source, list[Include]]:
+    """What a stranger's file says, and the includes that were not read: all but those of shipped files."""
+    shipped = _package_directory(SHIPPED)
+    reader = _Reader((), follows=lambda include: bool(shipped and (shipped / Path(include.filename).name).is_file()))
+    reader.read_file(file, Location(file))
+    return reader.source, reader.left_out
 
 
 class _File(NamedTuple):
@@ -68,9 +79,12 @@ class _Includer(NamedTuple):
 
 
 class _Reader:
-    def __init__(self, search_paths: Sequence[str]):
+    def __init__(self, search_paths: Sequence[str], follows: Callable[[Include], bool] = lambda include: True):
+        """`follows` says whether to read what an include names; the others are kept in `left_out`."""
         self.source = Source()
+        self.left_out: list[Include] = []
         self._search_paths = search_paths
+        self._follows = follows
 
     def read_text(self, text: str, shown: str) -> None:
         self._take(text.replace("\r\n", "\n"), shown, None, ())
@@ -103,7 +117,9 @@ class _Reader:
         parsed = parse(text, shown)
         self.source.faults += parsed.faults
         for statement in parsed.statements:
-            if isinstance(statement, Include):
+            if isinstance(statement, Include) and not self._follows(statement):
+                self.left_out.append(statement)
+            elif isinstance(statement, Include):
                 inner = (*including, _Includer(file, statement.location)) if file else ()
                 self.read_file(statement.filename, statement.location, inner)
             elif isinstance(statement, Import):
@@ -130,18 +146,19 @@ def _places(name: str, beside: Path | None, search_paths: Sequence[str]) -> Iter
 
 
 def _in_package(package: str, file: str) -> Iterator[Path]:
-    directory = _package_directory(package)
-    if directory:
+    if directory := _package_directory(package):
         yield directory / file
 
 
 def _package_directory(package: str) -> Path | None:
+    """Where a package lies. Nothing is imported: of a dotted name the first part is looked up, the rest are folders."""
+    name, *folders = package.split(".")
     try:
-        spec = find_spec(package)
+        spec = find_spec(name)
     except (ImportError, ValueError):
         return None
     locations = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(locations[0]) if locations else None
+    return Path(locations[0]).joinpath(*folders) if locations else None
 
 
 def _shown(path: Path, name: str, given: bool) -> str:

@@ -9,9 +9,11 @@ from emprot_core.config.bindings import Bindings, Node
 from emprot_core.config.build import Builder
 from emprot_core.config.check import check
 from emprot_core.config.faults import ConfigError, Fault, Location
-from emprot_core.config.files import Source, read, read_text
+from emprot_core.config.files import Source, read, read_back
 from emprot_core.config.imports import Imported, import_all, only_registered
 from emprot_core.config.names import Names
+from emprot_core.config.values import Constant
+from emprot_core.errors import EmprotError
 
 
 class Config:
@@ -48,14 +50,17 @@ class Config:
         node, parameter = self._parse_key(key)
         binding = self.bindings.of(node).get(parameter)
         if binding is None:
-            raise ValueError(f"{key} is not bound in {', '.join(self.files)}; bind it: {key} = ...")
+            raise EmprotError(f"{key} is not bound in {', '.join(self.files)}; bind it: {key} = ...")
         return self._builder.value(binding, node.scope)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a bound parameter as written, macros inlined, references as such; else the default."""
         node, parameter = self._parse_key(key)
         binding = self.bindings.of(node).get(parameter)
-        return default if binding is None else self.bindings.inlined(binding.value)
+        if binding is None:
+            return default
+        value = self.bindings.inlined(binding.value)
+        return value.value if isinstance(value, Constant) else value
 
     def macros(self) -> dict[str, Any]:
         """The value of every macro as written, other macros inlined."""
@@ -90,7 +95,7 @@ class Config:
     def _selector(self, name: str) -> str:
         found = self._names.matches(name)
         if len(found) != 1:
-            raise ValueError(f"{name!r} names no component; registered: {', '.join(self.bindings.entries)}")
+            raise EmprotError(f"{name!r} names no component; registered: {', '.join(self.bindings.entries)}")
         return found[0].selector
 
 
@@ -121,12 +126,12 @@ def load(
 
 
 def load_text(text: str, name: str = "config.gin") -> Config:
-    """The configuration of a text that a run wrote. It may import only what is registered as a plugin already.
+    """The configuration of a text that a run wrote. It may import registered plugins only, and include no file.
 
     Raises:
         ConfigError: with every fault.
     """
-    source = read_text(text, name)
+    source = read_back(text, name)
     return _checked([name], source, only_registered(source.imports), Location(name), allow_unused=False)
 
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from gin.selector_map import SelectorMap
 
 from emprot_core import registry
-from emprot_core.config.faults import COMMAND_LINE, Fault, Location, did_you_mean, nearest
+from emprot_core.config.faults import COMMAND_LINE, MAX_SHOWN, Fault, Location, did_you_mean, nearest
 from emprot_core.config.signature import Parameter, accepted, bindable, parameters, reference_text
 from emprot_core.config.statements import Binding
 from emprot_core.config.types import is_number, takes_words
-from emprot_core.config.values import UNREADABLE, Reference, Unreadable, replace
+from emprot_core.config.values import UNREADABLE, Constant, Macro, Reference, Unreadable, replace
 from emprot_core.kinds import KINDS
 from emprot_core.registry import Entry
 
@@ -34,13 +34,23 @@ class Names:
             return [self.entries[f"emprot.{name}"]]
         return [self.entries[selector] for selector in sorted(self._map.matching_selectors(name))]
 
-    def fault(self, name: str, location: Location, written: str) -> Fault:
-        """Why `matches` did not give one component. `written` is the name as the statement has it."""
+    def constant(self, name: str) -> Constant | None:
+        """The constant of gin that %name stands for: its full name, or an ending of it that fits no other."""
+        known = registry.gin_constants()
+        found = [each for each in known if each == name] or [each for each in known if each.endswith(f".{name}")]
+        return Constant(found[0], known[found[0]]) if len(found) == 1 else None
+
+    def fault(self, name: str, location: Location, written: str, advises: bool = True) -> Fault:
+        """Why `matches` did not give one component; `written` is the name as the statement has it.
+
+        `advises`: whether to look for similar names, which takes time.
+        """
         found = self.matches(name)
         if found:
             choices = ", ".join(entry.short_selector for entry in found)
             return Fault("ambiguous", f"{written} may be any of {choices}", location, ("write one of these",))
-        return Fault("unknown-component", f"no component {written} is registered", location, tuple(self._advice(name)))
+        advice = tuple(self._advice(name)) if advises else ()
+        return Fault("unknown-component", f"no component {written} is registered", location, advice)
 
     def with_parameter(self, parameter: str) -> list[str]:
         """`component.parameter` of every component that has it."""
@@ -54,7 +64,8 @@ class Names:
         same = [selector for selector, known in short.items() if known.lower() == last.lower()]
         beside = [known for selector, known in short.items() if folder and selector == f"{folder}.{known}"]
         close = [f"{folder}.{known}" for known in nearest(last, beside)] or nearest(name, short)
-        similar = [selector for selector, known in short.items() if known in nearest(last, short.values())]
+        alike = nearest(last, short.values())
+        similar = [selector for selector, known in short.items() if known in alike]
         yield from did_you_mean(same or close or similar)
         if beside:
             yield f"{folder} has {', '.join(beside)}"
@@ -83,6 +94,7 @@ class _Resolver:
         self._names = names
         found = [names.matches(statement.selector) for statement in statements if not statement.is_macro]
         self._bound = {entries[0].short_selector for entries in found if len(entries) == 1}
+        self._macros = {statement.parameter for statement in statements if statement.is_macro}
         self._reported: set[tuple[str, str]] = set()
 
     def binding(self, statement: Binding) -> Binding | None:
@@ -100,10 +112,16 @@ class _Resolver:
             self.faults.append(fault)
         return resolved
 
+    @property
+    def _advises(self) -> bool:
+        return len(self.faults) < MAX_SHOWN
+
     def _value(self, statement: Binding, parameter: Parameter | None) -> Any:
         def leaf(item: Any) -> Any:
             if isinstance(item, Unreadable) and item.fault is not None:
                 return self._unreadable(item.word, item.fault, parameter)
+            if isinstance(item, Macro) and item.name not in self._macros:
+                return self._names.constant(item.name) or item
             return self._reference(item) if isinstance(item, Reference) else item
 
         return replace(statement.value, leaf)
@@ -112,7 +130,7 @@ class _Resolver:
         found = self._names.matches(reference.name)
         if len(found) == 1:
             return changed(reference, name=found[0].selector)
-        self.faults.append(self._names.fault(reference.name, reference.location, str(reference)))
+        self.faults.append(self._names.fault(reference.name, reference.location, str(reference), self._advises))
         return UNREADABLE
 
     def _unreadable(self, word: str, fault: Fault, parameter: Parameter | None) -> Any:
@@ -134,14 +152,16 @@ class _Resolver:
             self.faults.append(Fault("bare-name", message, statement.location, (f"{whole}.parameter = ...",)))
         elif (statement.selector, statement.location.file) not in self._reported:  # once, not for each parameter
             self._reported.add((statement.selector, statement.location.file))
-            self.faults.append(self._names.fault(statement.selector, statement.location, statement.selector))
+            name = statement.selector
+            self.faults.append(self._names.fault(name, statement.location, name, self._advises))
 
     def _parameter_fault(self, binding: Binding, entry: Entry, parameter: Parameter | None) -> Fault | None:
         """An unknown parameter, or one that only the framework gives."""
         name, component = binding.parameter, entry.short_selector
         if parameter is None:
             message = f"{component} has no parameter {name!r}"
-            return Fault("unknown-parameter", message, binding.location, self._parameter_advice(name, entry))
+            advice = self._parameter_advice(name, entry) if self._advises else ()
+            return Fault("unknown-parameter", message, binding.location, advice)
         if parameter.late:
             arguments = ", ".join(KINDS[entry.kind].late)
             message = f"{component}.{name} cannot be bound: the framework calls each {entry.kind} with {arguments}"
@@ -161,7 +181,7 @@ def _duplicates(bindings: Sequence[Binding]) -> list[Fault]:
     faults = []
     by_key: dict[tuple[str, str, str], list[Binding]] = {}
     for binding in bindings:
-        for earlier in by_key.setdefault(binding.key, []):
+        for earlier in by_key.setdefault(binding.key, [])[-1:]:  # of many, each is told beside the one before
             same_file = earlier.location.file == binding.location.file
             if same_file and earlier.location.line < binding.location.line:
                 message = f"{binding} is bound twice in one file: first in line {earlier.location.line}"

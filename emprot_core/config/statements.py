@@ -7,10 +7,11 @@ from typing import Any
 
 from gin import config_parser
 
-from emprot_core.config.faults import Fault, Location
-from emprot_core.config.syntax import SELECTOR, WORD, cut, explain, unclosed, unclosed_fault
-from emprot_core.config.values import Macro, Reference, Unreadable
+from emprot_core.config.faults import COMMAND_LINE, Fault, Location
+from emprot_core.config.syntax import SELECTOR, WORD, WORDS, cut, depth, explain, unclosed, unclosed_fault
+from emprot_core.config.values import REQUIRED, Macro, Reference, Unreadable
 
+MAX_NESTING = 50
 _KEY = re.compile(rf"\s*({SELECTOR})\s*=")
 _BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")
 
@@ -105,6 +106,10 @@ def _parse_piece(first_line: int, lines: list[str], file: str, parsed: Parsed, s
     if found:
         _note_fault(unclosed_fault(found[1], locate(found[0] + 1)), text, locate(1), parsed)
         return
+    if depth(text) > MAX_NESTING:
+        message = f"brackets are nested {depth(text)} deep, at most {MAX_NESTING} are read"
+        _note_fault(Fault("too-large", message, locate(1)), text, locate(1), parsed)
+        return
     delegate = _Delegate(lines, locate)
     read = []
     try:
@@ -126,9 +131,10 @@ def _note_fault(fault: Fault, text: str, location: Location, parsed: Parsed) -> 
     if not key:
         parsed.faults.append(fault)
         return
+    words = WORDS if location.file == COMMAND_LINE else WORD
     value = text[key.end() :].split("#")[0].strip()
     scope, selector, parameter = config_parser.parse_binding_key(key[1])
-    unreadable = Unreadable(value if WORD.fullmatch(value) else "", fault)
+    unreadable = Unreadable(value if words.fullmatch(value) else "", fault)
     parsed.statements.append(_binding(scope, selector, parameter, unreadable, location))
 
 
@@ -160,7 +166,8 @@ class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has 
         return Reference(tuple(scopes), name, evaluate, self._place(scoped_configurable_name))
 
     def macro(self, macro_name: str) -> Macro:
-        return Macro(macro_name, self._place(macro_name))
+        name = REQUIRED if macro_name == "REQUIRED" else macro_name
+        return Macro(name, self._place(macro_name))
 
     def _place(self, name: str) -> Location:
         line = self.parser.current_token.start[0]  # one token ahead, perhaps on a later line

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from emprot_core.config.faults import COMMAND_LINE, Fault, Location
 
 SELECTOR = r"(?:\w+/)*(?:\w+\.)*\w+"
-WORD = re.compile(r"[\w./][^\s'\"()\[\]{}@%#,;]*")
-"""What stands for a string where quotes were forgotten: fast, cuda:1, runs/x."""
+WORD = re.compile(r"[\w./~][^\s'\"()\[\]{}@%#,;]*")
+"""What stands for a string where quotes were forgotten: fast, cuda:1, runs/x, ~/runs."""
+WORDS = re.compile(r"[\w./~][^\n'\"()\[\]{}@%#,;]*")
+"""The same on the command line, where the shell has taken the quotes off a value with spaces: my file.pdb."""
 
 _STATEMENT_START = re.compile(r"(?!(True|False|None)\s*[,\]):}]|[rRbBuU]{1,2}['\"])[A-Za-z_]")
 _PIECES = re.compile(
@@ -54,6 +56,15 @@ def unclosed(text: str) -> tuple[int, str] | None:
         elif not opened or opened.pop()[1] != _CLOSES[piece[0]]:
             return place
     return opened[-1] if opened else None
+
+
+def depth(text: str) -> int:
+    """How deeply brackets are nested."""
+    deepest = now = 0
+    for piece in _PIECES.finditer(text):
+        now += 0 if not piece["bracket"] else -1 if piece[0] in _CLOSES else 1
+        deepest = max(deepest, now)
+    return deepest
 
 
 def comment_of(line: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from emprot_core.config.signature import EMPTY, bindable, is_union, returned
-from emprot_core.config.values import Reference, Unreadable
+from emprot_core.config.values import Constant, Reference, Unreadable
 from emprot_core.kinds import KINDS, contract_kind
 from emprot_core.registry import Entry
 
@@ -26,6 +26,8 @@ class Misfit(NamedTuple):
 def misfit(value: Any, annotation: Any, entries: Mapping[str, Entry]) -> Misfit | None:
     """The first part of `value` that does not fit `annotation`; None if all does. `entries`: components by selector."""
     annotation = _bare(annotation)
+    if isinstance(value, Constant):
+        value = value.value
     if isinstance(value, Unreadable) or annotation in (EMPTY, Any, object):
         return None
     alternatives = union_members(annotation)
@@ -119,6 +121,8 @@ def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str,
     if entry is None:
         return True
     kind = contract_kind(annotation)
+    if kind and entry.kind == "object":  # it may fulfil any contract
+        return not (reference.call and KINDS[kind].late)
     if kind:
         return entry.kind == kind and reference.call == (not KINDS[kind].late)
     origin = typing.get_origin(annotation)

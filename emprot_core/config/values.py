@@ -44,6 +44,17 @@ class Macro:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """%name of a value that a module named by gin.constant or gin.constants_from_enum."""
+
+    name: str
+    value: Any = field(compare=False)
+
+    def __repr__(self) -> str:
+        return f"%{self.name}"
+
+
+@dataclass(frozen=True)
 class Unreadable:
     """Stands for a value that is no gin value: the binding is there, nothing more is known of it.
 

@@ -1,4 +1,4 @@
-"""What stands beside the model in every table of results."""
+"""Baselines: simple forecasts that are scored beside the model in every table of results."""
 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -12,15 +12,15 @@ class Prediction(NamedTuple):
     """A baseline's forecast of a batch."""
 
     predicted: np.ndarray  # (B, F, N) int, the most probable class
-    nll_nats: np.ndarray | None  # (B, F, N) float of the target, None where the baseline gives no distribution
+    nll_nats: np.ndarray | None  # (B, F, N) float, NLL of the target; None if the baseline gives no distribution
 
 
 class Baseline(Protocol):
-    """A forecast that needs no training by gradient. Fitted on training windows alone, unless it says otherwise."""
+    """A forecast without gradient training, fitted on the training windows only unless its docstring says otherwise."""
 
     name: str
 
     def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None: ...
 
     def predict(self, batch: Batch) -> Prediction:
-        """Values at positions outside the target mask mean nothing."""
+        """The forecast of a batch. Values outside the target mask have no meaning."""

@@ -1,4 +1,4 @@
-"""What gives the batches of a run: the data, its vocabulary, its loaders and its split."""
+"""Where the batches of a run come from: the data, its vocabulary, its loaders and its split."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes of a store. `tokenizer` says how IDs were made: its registered name, parameters and files."""
+    """The classes of a store. `tokenizer` holds the registered name, parameters and files that made the IDs."""
 
     name: str
     num_clusters: int
@@ -33,16 +33,16 @@ class StepLoader(Protocol):
         """Optimizer steps of one epoch."""
 
     def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
-        """The micro-batches of each optimizer step of this rank, from `first_step` on.
+        """For each optimizer step from `first_step` on, the micro-batches of this rank.
 
-        It is a fraction where the steps before were of another size: the number of ranks changed within the epoch.
+        `first_step` is a fraction if the number of ranks changed within the epoch: earlier steps had another size.
         """
 
     def __iter__(self) -> Iterator[Batch]: ...
 
 
 class Data(Protocol):
-    """Gives the batches of a run and says which data they are."""
+    """Gives the batches of a run and identifies the data they come from."""
 
     vocabulary: Vocabulary
     digest: str  # changes when the data change
@@ -52,25 +52,25 @@ class Data(Protocol):
     def num_windows(self, split: Split) -> int: ...
 
     def all_windows(self, split: Split) -> Iterable[Batch]:
-        """Every window of a split once, on every rank the same: what a baseline is fitted on."""
+        """Every window of a split once, the same on every rank. Baselines are fitted on these."""
 
     def class_counts(self) -> Tensor:
-        """(C,) long: how often each class is seen in the target frames of the training split."""
+        """(C,) long: how often each class occurs in the target frames of the training split."""
 
 
 @runtime_checkable
 class UsesClassCounts(Protocol):
-    """A model or loss that wants the class counts of the training split before training."""
+    """A model or loss that needs the class counts of the training split before training."""
 
     def use_class_counts(self, counts: Tensor) -> None:
-        """counts: (C,) long."""
+        """Called before training; counts: (C,) long."""
 
 
 class DataSplit(Protocol):
     """Divides a store's frames into train, validation and test."""
 
     def spans(self, index: np.ndarray) -> dict[Split, np.ndarray]:
-        """Per split a structured array (trajectory, start, stop): the frames that may be *targets*.
+        """For each split a structured array (trajectory, start, stop): frames start to stop - 1 may be *targets*.
 
-        `index` is the store's index, or part of it; `trajectory` numbers its rows.
+        `index` is the store's index, or part of it; `trajectory` is a row number in it.
         """

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 
 class Job(Protocol):
-    """What a gin file can ask for (`run.job`)."""
+    """The work of a run: what a gin file binds to `run.job`."""
 
     def run(self, context: Any) -> int | None:
-        """Do it, told of the run by a jobs.context.RunContext; gives the exit status, None for 0."""
+        """Do the work. `context`, a jobs.context.RunContext, describes the run. Gives the exit status; None means 0."""

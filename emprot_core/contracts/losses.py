@@ -9,7 +9,7 @@ from emprot_core.contracts.models import Outputs
 
 
 class TokenScores(NamedTuple):
-    """What most metrics need of a batch. Values outside `mask` mean nothing, except that nll is 0 there."""
+    """What most metrics need from a batch. Outside `mask`, nll is 0 and `predicted` has no meaning."""
 
     mask: Tensor  # (B, F, N) bool, the target mask M
     nll: Tensor  # (B, F, N) float32, plain cross-entropy in nats, detached
@@ -25,8 +25,11 @@ class LossTerms(NamedTuple):
 
 
 class Loss(Protocol):
-    """`inputs` says what it reads of the model: "logits" (outputs["cluster_logits"]) or
-    "features" (outputs["features"], outputs["weight"], outputs["bias"])."""
+    """Compares the outputs of a model with the targets of a batch.
+
+    `inputs` says which outputs the loss reads: "logits" (outputs["cluster_logits"]) or "features"
+    (outputs["features"], outputs["weight"], outputs["bias"]).
+    """
 
     inputs: Literal["logits", "features"]
 
@@ -34,8 +37,9 @@ class Loss(Protocol):
 
 
 class Metric(Protocol):
-    """`name` is the tag under train/ and val/. Sum and weight are scalars, or (F,) for one number per horizon.
+    """Gives (sum, weight) of a batch. What is logged is sum / weight over all batches and ranks.
 
+    `name` is the tag under train/ and val/. Sum and weight are scalars, or (F,) for one number per horizon.
     A metric with `every_step` False is computed in validation only.
     """
 

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor, nn
 
 Outputs = dict[str, Tensor]
-"""What a model gives, by name: cluster_logits (B, F, N, C), context (B, N, D) and others that its contract names."""
+"""Outputs of a model by name: cluster_logits (B, F, N, C), context (B, N, D) and others that its contract names."""
 
 
 @runtime_checkable
@@ -25,12 +25,12 @@ class Model(Protocol):
         history_mask: Tensor,  # (B, T, N) bool
         state: Tensor | None = None,  # (B, N, D)
     ) -> Outputs:
-        """cluster_logits (B, F, N, C), context (B, N, D) and, where state was given, new_state (B, N, D)."""
+        """Gives cluster_logits (B, F, N, C), context (B, N, D) and, if state is given, new_state (B, N, D)."""
 
 
 @runtime_checkable
 class FactoredModel(Model, Protocol):
-    """A model whose logits are a linear map of features, so that a loss need not materialise them."""
+    """A model whose logits are a linear map of features, so that a loss need not hold all logits in memory."""
 
     def features(
         self,
@@ -40,10 +40,10 @@ class FactoredModel(Model, Protocol):
         history_mask: Tensor,
         state: Tensor | None = None,
     ) -> Outputs:
-        """features (B, F, N, D), context (B, N, D) and, where state was given, new_state (B, N, D)."""
+        """Gives features (B, F, N, D), context (B, N, D) and, if state is given, new_state (B, N, D)."""
 
     def classifier(self) -> tuple[Tensor, Tensor | None]:
-        """Weight (C, D) and bias (C,), (F, C) or None."""
+        """The weight (C, D), and the bias: (C,), (F, C) or None."""
 
 
 @runtime_checkable
@@ -51,11 +51,11 @@ class UsesClusterLookup(Protocol):
     """A model whose cluster embedding can start from the centroids of the clusters."""
 
     def use_cluster_lookup(self, lookup: str | Path | np.ndarray | Tensor) -> None:
-        """lookup: (C, E), or the path of an .npy file that holds it; called before training."""
+        """Called before training. lookup: the centroids (C, E), or the path of an .npy file that holds them."""
 
 
 class Attention(Protocol):
-    """softmax(q k^T / sqrt(head size)) v over the allowed keys; a row without any gives zeros.
+    """softmax(q k^T / sqrt(head size)) v over the allowed keys; a query without any gives zeros.
 
     A key is allowed where `mask` is True; `bias` is added to the scores before the softmax.
     """
@@ -71,7 +71,7 @@ class Attention(Protocol):
 
 
 class Mixing(Protocol):
-    """One pattern of attention over the frames and residues of a history. Built by the model with its width."""
+    """One pattern of attention over the frames and residues of a history. The model builds it with its own sizes."""
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:
-        """A module: (B, T, N, D), mask (B, T, N) bool, state (B, N, D) or None -> context (B, N, D)."""
+        """A module that maps (B, T, N, D), mask (B, T, N) bool and state (B, N, D) or None to context (B, N, D)."""

@@ -12,7 +12,7 @@ Scheduler = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRSc
 
 @runtime_checkable
 class Flattens(Protocol):
-    """An optimizer whose update of a number depends on no other one."""
+    """An optimizer that updates each number independently of all others, so that it can step flat tensors."""
 
     def flatten(self) -> None:
-        """Called once, before the first step: step flat tensors, of which the parameters and gradients are views."""
+        """Called once, before the first step: step flat tensors, and make parameters and gradients views of them."""

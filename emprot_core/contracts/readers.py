@@ -1,4 +1,4 @@
-"""What turns files of simulations into cluster IDs: readers and tokenizers."""
+"""Readers and tokenizers: what turns simulation files into cluster IDs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,47 +8,47 @@ import numpy as np
 
 
 class Structure(NamedTuple):
-    """Backbone of one trajectory, or of a chunk of its frames. Segments are runs of residues without a chain break.
+    """The backbone of one trajectory, or of a chunk of its frames.
 
-    A reader of cluster IDs gives no coordinates, an array of shape (frames, residues, 0, 3).
+    A reader of cluster IDs has no coordinates: it gives an array of shape (frames, residues, 0, 3).
     """
 
     coordinates: np.ndarray  # (frames, residues, 4, 3) float32, Angstrom, atoms N CA C O; NaN where unknown
-    segments: np.ndarray  # (residues,) int, the same number within an unbroken stretch of chain
+    segments: np.ndarray  # (residues,) int, one number for each stretch of chain without a break
     residues: np.ndarray | None = None  # (residues,) structured: number int32, name str; None where unknown
     group: str = ""  # the protein (UniProt accession or the like), "" where unknown
-    time_step_ns: float = float("nan")  # between frames, NaN where unknown
-    source: Mapping[str, str] | None = None  # where it comes from: package, version, licence, ...
-    cluster_ids: np.ndarray | None = None  # (frames, residues) int, MISSING_ID where unknown; None: not encoded yet
-    notes: tuple[str, ...] = ()  # what the user should know of the trajectory; Prepare reports them
+    time_step_ns: float = float("nan")  # time between frames, NaN if unknown
+    source: Mapping[str, str] | None = None  # where the trajectory comes from: package, version, licence, ...
+    cluster_ids: np.ndarray | None = None  # (frames, residues) int, MISSING_ID where unknown; None if not encoded
+    notes: tuple[str, ...] = ()  # what the user should know about the trajectory; Prepare reports them
 
 
 class Tokenizer(Protocol):
-    """Turns backbone coordinates into cluster IDs. Prepare hands it to worker processes: it must pickle."""
+    """Turns backbone coordinates into cluster IDs. It must be picklable: Prepare sends it to worker processes."""
 
     name: str
     num_clusters: int
 
     def fit(self, structures: Iterable[Structure]) -> None:
-        """Learn from training frames, chunk by chunk; does nothing for a vocabulary that is fixed."""
+        """Learn the classes from training frames, chunk by chunk. Does nothing if the vocabulary is fixed."""
 
     def encode(self, structure: Structure) -> np.ndarray:
         """(frames, residues) int, MISSING_ID at termini, at chain breaks and where coordinates are unknown."""
 
     def description(self) -> Mapping[str, Any]:
-        """What the vocabulary in store.json says of it: JSON values, enough to encode again."""
+        """What store.json records about the tokenizer: JSON values that suffice to encode again."""
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """What was learnt, kept in the store as <name>.npy; empty for a vocabulary that is fixed."""
+        """The arrays that were learnt; the store keeps them as <name>.npy. Empty if the vocabulary is fixed."""
 
 
 class Reader(Protocol):
-    """Reads the backbone, or the cluster IDs, of one trajectory. Prepare hands it to workers: it must pickle."""
+    """Reads the backbone or the cluster IDs of one trajectory. It must be picklable: Prepare sends it to workers."""
 
     def read(self, path: Path) -> Structure | Iterable[Structure]:
-        """All frames at once, or chunks of frames in the order of time, so that memory does not grow with them.
+        """All frames at once, or chunks of frames in the order of time, which save memory on long trajectories.
 
-        Every chunk has the same residues. A ValueError says what is wrong with the file.
+        Every chunk has the same residues. Raises ValueError, which says what is wrong with the file.
         """
 
 
@@ -62,6 +62,6 @@ class ArchiveReader(Protocol):
 
 @runtime_checkable
 class UsesOtherFiles(Protocol):
-    """A reader that needs more than the trajectory file: topologies, tables. Prepare sees whether they change."""
+    """A reader that needs other files too, such as topologies or tables. Prepare notices when they change."""
 
     def other_files(self, path: Path) -> Sequence[Path]: ...

@@ -11,30 +11,30 @@ from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
 from emprot_core.data.windows import Windows
 
-_OPEN_VIEWS = 4096  # trajectories kept open: to make a view of the memory map takes as long as to read a window
+_OPEN_VIEWS = 4096  # creating a view of the memory map costs as much as reading a window, so keep this many open
 
 
 class Located(NamedTuple):
-    """All that a batch needs to know of its B windows, but for the IDs."""
+    """Everything that a batch needs to know about its B windows, except the IDs."""
 
     window_ids: np.ndarray  # (B,) int64
     trajectory: np.ndarray  # (B,) int64, row of the store's index
-    first_frame: np.ndarray  # (B,) int64, of the history
+    first_frame: np.ndarray  # (B,) int64, the first frame of the history
     step_mask: np.ndarray  # (B, F) bool
-    is_cut: np.ndarray  # (B,) bool, where the mask is False anywhere
-    residues: np.ndarray  # (B,) int64
-    groups: np.ndarray  # (B,) int64
+    is_cut: np.ndarray  # (B,) bool, True if step_mask is False anywhere
+    residues: np.ndarray  # (B,) int64, number of residues
+    groups: np.ndarray  # (B,) int64, number of the protein
     times: np.ndarray  # (B, K) float32, ns
 
     def take(self, rows: slice | np.ndarray) -> "Located":
-        """Some of the windows."""
+        """The windows in these rows."""
         return Located._make([column[rows] for column in self])
 
 
 class Gather:
-    """Reads windows of a store: window numbers (B,) -> Batch, proteins of unlike length padded and masked.
+    """Reads windows of a store, by their numbers (B,), into one Batch. Shorter proteins are padded and masked.
 
-    A batch owns its memory: it may be kept as long as one likes.
+    A batch owns its memory, so it may be kept.
     """
 
     def __init__(self, store: TrajectoryStore | JoinedStores, windows: Windows):
@@ -47,7 +47,7 @@ class Gather:
         self._open = lru_cache(_OPEN_VIEWS)(store.ids)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "windows": self.windows}  # pickled, a view would carry its frames along
+        return {"store": self.store, "windows": self.windows}  # a pickled view would include its frames
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -61,7 +61,7 @@ class Gather:
         return self.read(self.locate(window_ids))
 
     def locate(self, window_ids: np.ndarray) -> Located:
-        """Where windows lie: cheap for many at once, as those of many steps are."""
+        """Where windows lie. Locating the windows of many steps at once is cheap."""
         trajectory, last_frame, step_mask = self.windows.locate(window_ids)
         offsets = np.arange(1 - self.windows.history, 1, dtype=np.float32)
         return Located(
@@ -76,7 +76,7 @@ class Gather:
         )
 
     def read(self, located: Located) -> Batch:
-        """The batch of windows that were located: `__call__` says which."""
+        """The batch of windows that were located; see `__call__`."""
         history = self.windows.history
         ends_early = True in located.is_cut.tolist()
         widths = set(located.residues.tolist())
@@ -98,14 +98,14 @@ class Gather:
         }
 
     def _residue_mask(self, residues: np.ndarray, all_alike: bool) -> np.ndarray:
-        if all_alike:  # mostly, and not to compare them saves a twentieth of a batch's time
+        if all_alike:  # the usual case: skipping the comparison saves a twentieth of a batch's time
             return np.ones((len(residues), int(residues[0])), bool)
         return self._residues[: residues.max()] < residues[:, None]
 
     def _read_ids(self, located: Located, width: int, is_even: bool) -> np.ndarray:
-        """(B, K+F, width) in the store's dtype: fewer bytes than the batch has, so copied and checked in less time.
+        """(B, K+F, width) int16 or int32: smaller than the int64 of a batch, and so faster to copy and check.
 
-        Even: all windows have all frames and `width` residues.
+        `is_even` says that every window has all its frames and `width` residues.
         """
         length = self.windows.history + self.windows.horizon
         places = zip(located.trajectory.tolist(), located.first_frame.tolist(), strict=True)
@@ -119,7 +119,7 @@ class Gather:
 
 
 def _pad(frames: list[np.ndarray], length: int, width: int) -> np.ndarray:
-    """(B, length, width) of B arrays of fewer frames or residues, MISSING_ID in the rest."""
+    """B arrays, some with fewer frames or residues, padded with MISSING_ID to (B, length, width)."""
     ids = np.full((len(frames), length, width), MISSING_ID, np.int32)
     for row, some in zip(ids, frames, strict=True):
         row[: some.shape[0], : some.shape[1]] = some
@@ -127,7 +127,7 @@ def _pad(frames: list[np.ndarray], length: int, width: int) -> np.ndarray:
 
 
 def has_target(batch: Batch) -> bool:
-    """Whether a gathered batch counts any position: its targets are MISSING_ID wherever a mask is False."""
+    """Whether a gathered batch has a valid target. Its targets are MISSING_ID wherever a mask is False."""
     targets = batch["future_cluster_ids"].numpy()
-    # Mostly one look is enough, and one in the middle: the ends of a chain have no ID.
+    # Look at the middle residue first, which is usually enough: chain ends have no ID.
     return bool(targets[0, 0, targets.shape[2] // 2] >= 0 or np.maximum.reduce(targets, None) >= 0)

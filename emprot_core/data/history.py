@@ -1,4 +1,4 @@
-"""What a batch's history shows of each residue, in numpy: for baselines and scores."""
+"""The observed history of a batch as NumPy arrays, for baselines and scores."""
 
 import numpy as np
 
@@ -13,6 +13,6 @@ def observed_history(batch: Batch) -> np.ndarray:
 
 def last_known(history: np.ndarray) -> np.ndarray:
     """(B, N): each residue's most recent known ID in a history (B, K, N), MISSING_ID where there is none."""
-    back = np.argmax(history[:, ::-1] >= 0, axis=1)  # 0 where the last frame is known, and where none is
+    back = np.argmax(history[:, ::-1] >= 0, axis=1)  # 0 if the last frame is known, and also if none is
     frame = history.shape[1] - 1 - back
     return np.take_along_axis(history, frame[:, None], axis=1)[:, 0]

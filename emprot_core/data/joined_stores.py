@@ -13,11 +13,11 @@ from emprot_core.data.store_format import INDEX_FIELDS, StoreError
 
 
 class JoinedStores:
-    """What a TrajectoryStore gives, over the trajectories of several: those of the first, of the second, ...
+    """Several stores read like one TrajectoryStore: the trajectories of the first, then of the second, ...
 
-    A trajectory is called <store>/<its name>; <store> is the name of the store's directory, or as many names above
-    it as tell the stores apart, without what all paths end in: a/protein_blocks and b/protein_blocks are a and b.
-    Groups keep their names: one protein in two stores is one group.
+    A trajectory is called <store>/<its name>. <store> is the end of the path of the store's directory, as long as is
+    needed to tell the stores apart. What all paths end in is cut off first: a/protein_blocks and b/protein_blocks
+    become a and b. Groups keep their names, so a protein that is in two stores is one group.
     """
 
     def __init__(self, stores: Sequence[TrajectoryStore]):
@@ -52,7 +52,7 @@ class JoinedStores:
         return store.ids(row)
 
     def original_ids(self, ids: np.ndarray) -> np.ndarray:
-        """As TrajectoryStore.original_ids: the stores share the classes, so also what they were before."""
+        """As TrajectoryStore.original_ids. The stores share one vocabulary, so the first store answers for all."""
         return self.stores[0].original_ids(ids)
 
     def check_ids(self, trajectory: int) -> None:
@@ -61,7 +61,7 @@ class JoinedStores:
         store.check_ids(row)
 
     def split_spans(self, split: Split) -> np.ndarray:
-        """As TrajectoryStore.split_spans, of all stores; each must keep a split."""
+        """As TrajectoryStore.split_spans, for all stores. Each store must keep a split."""
         spans = [np.array(store.split_spans(split)) for store in self.stores]
         for some, first_row in zip(spans, self._first_rows, strict=True):
             some["trajectory"] += first_row
@@ -73,7 +73,7 @@ class JoinedStores:
 
 
 def open_stores(stores: str | Path | Sequence[str | Path], verify: bool = False) -> TrajectoryStore | JoinedStores:
-    """One store as it is, whatever the length of the list, and several as one; see TrajectoryStore.
+    """Open one store (a path, or a list of one) as a TrajectoryStore, and several as JoinedStores.
 
     Raises:
         StoreError: a store is missing or damaged, or they do not fit together.

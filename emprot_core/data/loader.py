@@ -11,21 +11,22 @@ from emprot_core import distributed
 from emprot_core.batch import MISSING_ID, Batch
 from emprot_core.data.batches import Gather, Located, has_target
 from emprot_core.data.store import StoreError
+from emprot_core.errors import EmprotError
 
-_STEPS_AT_ONCE = 256  # the order of so many steps is computed together: one step's windows are too few for numpy
+_STEPS_AT_ONCE = 256  # steps whose order is computed together: one step has too few windows for numpy
 
 
 class WindowLoader:
     """A StepLoader over the windows of a split.
 
-    A global optimizer step takes batch_size x accumulation x ranks windows of the epoch's order, sorts them by
-    residue count and cuts them into micro-batches, so that the windows of a step, and any sum over them, depend on
-    neither the number of ranks nor the accumulation. The last step of an epoch may be short: fewer micro-batches,
-    and smaller ones, as even as can be.
+    An optimizer step takes the next batch_size x accumulation x ranks windows in the order of the epoch, sorts them
+    by residue count and cuts them into micro-batches. So ranks can be exchanged for accumulation: the windows of a
+    step, and any sum over them, stay the same. The last step of an epoch may be short. It has fewer and smaller
+    micro-batches, as even as possible.
 
-    In one process, micro-batches without a valid target are left out; they would add nothing. Several ranks must
-    take the same number of micro-batches, so there they stay, and a rank left without windows gets a window whose
-    future_step_mask is all False: both have weight zero.
+    In one process, micro-batches without a valid target are left out, because they would add nothing. Several ranks
+    must take the same number of micro-batches, so there they stay, and a rank left without windows gets a window
+    whose future_step_mask is all False. Both have weight zero.
     """
 
     def __init__(
@@ -39,19 +40,19 @@ class WindowLoader:
     ):
         """
         Args:
-            batch_size: windows of a micro-batch in training.
-            seed: of the order of the epochs.
-            eval_batch_size: windows of a batch when iterated in order; batch_size where None.
-            rank, world_size: those of this process where None.
+            batch_size: windows in a micro-batch of training.
+            seed: the seed of the order of each epoch.
+            eval_batch_size: windows in a batch when the loader is iterated in order. None means batch_size.
+            rank, world_size: None means those of this process.
 
         Raises:
-            ValueError: a batch size is below 1.
+            EmprotError: a batch size is below 1.
         """
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         for name, size in {"batch_size": batch_size, "eval_batch_size": self.eval_batch_size}.items():
             if size < 1:
-                raise ValueError(f"{name} is {size}, expected at least 1 window; bind {name} to a positive number")
+                raise EmprotError(f"{name} is {size}, expected at least 1 window; bind {name} to a positive number")
         self.gather, self.seed = gather, seed
         self.num_windows = len(gather.windows)
         self.rank = distributed.rank() if rank is None else rank
@@ -62,9 +63,9 @@ class WindowLoader:
         return -(-self.gather.windows.epoch_size // self._windows_per_step(grad_accum_steps))
 
     def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
-        """The micro-batches of each optimizer step of this rank, from `first_step` on; as many on every rank.
+        """For each optimizer step from `first_step` on, the micro-batches of this rank; equally many on every rank.
 
-        A fraction of a step is behind where the steps before were of another size, from another number of ranks.
+        `first_step` is a fraction if earlier steps of the epoch had another size, with another number of ranks.
 
         Raises:
             StoreError: an ID is out of range, or (in one process) all windows of a step lack a valid target.
@@ -80,7 +81,7 @@ class WindowLoader:
                 yield self._micro_batches(by_size, first, min(first + per_step, len(positions)))
 
     def __len__(self) -> int:
-        """Batches of an iteration on this rank (those without any valid target included, though left out)."""
+        """Batches of one iteration on this rank. Those without a valid target are counted, although left out."""
         return -(-len(range(self.rank, self.num_windows, self.world_size)) // self.eval_batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -95,16 +96,16 @@ class WindowLoader:
                 yield batch
 
     def unsharded(self) -> "WindowLoader":
-        """The loader that one process alone would have: every window, on every rank. For what counts, not trains."""
+        """The loader of a single process: every rank gets every window. For counting and fitting, not training."""
         return WindowLoader(self.gather, self.batch_size, self.seed, self.eval_batch_size, rank=0, world_size=1)
 
     def _windows_per_step(self, grad_accum_steps: int) -> int:
         return self.batch_size * grad_accum_steps * self.world_size
 
     def _micro_batches(self, by_size: Located, start: int, stop: int) -> list[Batch]:
-        """Those of this rank in the step of the windows [start, stop)."""
+        """The micro-batches of this rank in the step that has the windows [start, stop)."""
         per_rank = -(-(stop - start) // (self.batch_size * self.world_size))
-        # Neighbours in size go to the ranks side by side: the micro-batches of one moment cost alike.
+        # Neighbours in size go to different ranks, so that micro-batches that run side by side cost the same.
         parts = _even_parts(start, stop, per_rank * self.world_size)[self.rank :: self.world_size]
         step = slice(start, stop)
         batches = [
@@ -135,7 +136,7 @@ class WindowLoader:
 
 
 def _even_parts(start: int, stop: int, num_parts: int) -> list[slice]:
-    """[start, stop) in so many neighbouring parts, the first of them larger by one where it does not come out even."""
+    """Cut [start, stop) into num_parts neighbouring parts. Sizes differ by at most one, and larger parts come first."""
     size, larger = divmod(stop - start, num_parts)
     ends = [start + size * part + min(part, larger) for part in range(num_parts + 1)]
     return [slice(start, stop) for start, stop in pairwise(ends)]

@@ -9,19 +9,21 @@ import math
 
 import numpy as np
 
+from emprot_core.errors import EmprotError
+
 _ROUNDS = 6
 
 
 class EpochOrder:
-    """Maps positions of an epoch to items: each of num_items once. Another seed or epoch gives another order."""
+    """Maps the positions of an epoch to items, each item once. Another seed or epoch gives another order."""
 
     def __init__(self, num_items: int, seed: int, epoch: int):
         """
         Raises:
-            ValueError: seed or epoch is negative.
+            EmprotError: seed or epoch is negative.
         """
         if seed < 0 or epoch < 0:
-            raise ValueError(f"got seed {seed} and epoch {epoch}, expected numbers from 0 on; bind run.seed to one")
+            raise EmprotError(f"got seed {seed} and epoch {epoch}, expected numbers from 0 on; bind run.seed to one")
         self.num_items = num_items
         self._side = np.uint64(math.isqrt(max(num_items, 1) - 1) + 1)
         self._keys = np.random.SeedSequence([seed, epoch]).generate_state(_ROUNDS, np.uint64)
@@ -41,19 +43,19 @@ class EpochOrder:
 
 
 class WeightedOrder:
-    """An epoch in which an item of weight w comes w times in the mean over epochs, and as evenly as can be in each.
+    """An epoch in which an item of weight w comes w times on average over epochs, as evenly as possible in each.
 
-    Items come in runs of one weight. They are drawn at equal steps along a line on which each is as long as its
-    weight (systematic sampling: Madow and Madow, Ann. Math. Statist. 15, 1 (1944)), from a start that (seed, epoch)
-    fixes; the draws are then ordered as EpochOrder orders items. So of neighbours of weight 1/2 every other one comes,
-    and in whole numbers a weight is exact. An epoch has round(sum of the weights of all items) draws.
+    Items come in runs of equal weight. They lie on a line, each as long as its weight, and are drawn at equal steps
+    along it from a start that (seed, epoch) fixes (systematic sampling: Madow and Madow, Ann. Math. Statist. 15, 1
+    (1944)). EpochOrder then shuffles the draws. So every other one of neighbours with weight 1/2 is drawn, and
+    whole-number weights are exact. An epoch has round(sum of the weights of all items) draws.
     """
 
     def __init__(self, counts: np.ndarray, weights: np.ndarray, seed: int, epoch: int):
         """
         Args:
             counts: (runs,) items of each run.
-            weights: (runs,) 0 or more, one of the items above 0.
+            weights: (runs,) weight of each item of a run: 0 or more, and above 0 for at least one item.
         """
         self._weights = weights
         self._last = np.cumsum(counts) - 1
@@ -75,7 +77,7 @@ class WeightedOrder:
 
 
 def draws_of_epoch(counts: np.ndarray, weights: np.ndarray) -> int:
-    """The draws of a WeightedOrder: the sum of the weights of all items, rounded."""
+    """The number of draws of a WeightedOrder: the sum of the weights of all items, rounded."""
     return round(float((counts * weights).sum()))
 
 

@@ -38,10 +38,10 @@ __all__ = [
 
 
 class TrajectoryStore:
-    """A store opened for reading: nothing of it is held in memory, all of it is read-only.
+    """A store opened for reading. Its arrays are memory-mapped and read-only, so none is held in memory.
 
     Opening reads store.json and the index, and checks the size of every file and every row of the index. It does
-    not read the IDs: `check_ids` does, for one trajectory, and `verify` for all.
+    not read the IDs: `check_ids` does this for one trajectory, and `verify` for all.
     """
 
     def __init__(self, store: str | Path, verify: bool = False):
@@ -84,7 +84,7 @@ class TrajectoryStore:
         return self._shard(int(self._shard_of[trajectory]))[start : start + frames * residues].reshape(frames, residues)
 
     def original_ids(self, ids: np.ndarray) -> np.ndarray:
-        """IDs of any shape as the tokenizer, or the user, numbered them: other than the store's where it was compacted.
+        """IDs of any shape as the tokenizer or the user numbered them, before the store was compacted, if it was.
 
         -1 stays -1.
         """

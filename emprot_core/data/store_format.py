@@ -1,8 +1,8 @@
 """What a trajectory store looks like on disk, and the checks that its reader and writer share.
 
 store.json       format, version, vocabulary, sources and licences, SHA-256 and size of each file
-index.npy        a structured array, one row a trajectory (INDEX_FIELDS)
-ids-00000.npy    flat shards, int16 or int32: frames x residues of one trajectory after another
+index.npy        a structured array, one row for each trajectory (INDEX_FIELDS)
+ids-00000.npy    flat shards, int16 or int32: the frames x residues of one trajectory after another
 <name>.npy       arrays that belong to the vocabulary, such as centroids
 """
 
@@ -17,18 +17,19 @@ import numpy as np
 
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Vocabulary
+from emprot_core.errors import EmprotError
 
 FORMAT = "emprot-store"
 VERSION = 1
 INDEX_FIELDS = ("name", "group", "shard", "offset", "num_frames", "num_residues", "time_step_ns")
 CLASS_IDS = "class_ids"
-"""The array of a store whose classes were renumbered: (num_clusters,) the ID that each class had before."""
+"""An array (num_clusters,) that a store with renumbered classes has: the ID that each class had before."""
 SAMPLE_PREFIX = "sample:"
 SAMPLE_ROOT = Path(__file__).parent / "sample"
-"""The embedded sample: one store a vocabulary, and `coordinates`, the backbones they were made from."""
+"""The embedded sample: one store for each vocabulary, and `coordinates`, the backbones they were made from."""
 
 
-class StoreError(ValueError):
+class StoreError(EmprotError):
     """A store that is missing, damaged or inconsistent."""
 
 
@@ -42,13 +43,13 @@ def split_array(split: str) -> str:
 
 
 def vocabulary_arrays(files: Mapping[str, tuple[int, str]]) -> dict[str, str]:
-    """The SHA-256 of each array that says what the classes are, from the files of a store (size, SHA-256)."""
+    """The SHA-256 of each array that defines the classes. `files` gives (size, SHA-256) of every file."""
     others = ("index.npy", shard_name(0)[:4], split_array(""))
     return {name: digest for name, (_, digest) in files.items() if not name.startswith(others)}
 
 
 def make_index(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
-    """The index with these rows of INDEX_FIELDS; names are as wide as the longest."""
+    """The index with these rows (INDEX_FIELDS). Each text column is as wide as its longest entry."""
     widths = [max((len(row[column]) for row in rows), default=1) for column in (0, 1)]
     types = [f"U{widths[0]}", f"U{max(widths[1], 1)}", "i4", "i8", "i4", "i4", "f8"]
     return np.array(rows, dtype=list(zip(INDEX_FIELDS, types, strict=True)))
@@ -87,10 +88,10 @@ def _hint(directory: Path) -> str:
 
 
 def read_meta(text: bytes, path: Path) -> dict[str, Any]:
-    """The content of store.json, `vocabulary` as a Vocabulary.
+    """The content of store.json, with `vocabulary` as a Vocabulary.
 
     Raises:
-        StoreError: it is not JSON, of another format or version, or a part is missing or of the wrong type.
+        StoreError: the text is not JSON, has another format or version, or a part is missing or of the wrong type.
     """
     try:
         meta = json.loads(text)
@@ -117,7 +118,7 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
 
 
 def check_ids(ids: np.ndarray, num_clusters: int, where: str, remedy: str, first_frame: int = 0) -> None:
-    """Raise StoreError if an ID of (frames, residues) lies outside [-1, num_clusters)."""
+    """Raise StoreError if one of the IDs (frames, residues) lies outside [-1, num_clusters)."""
     if ids.min() >= MISSING_ID and ids.max() < num_clusters:
         return
     frame, residue = (int(i) for i in np.argwhere((ids < MISSING_ID) | (ids >= num_clusters))[0])

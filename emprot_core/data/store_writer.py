@@ -14,13 +14,13 @@ from emprot_core.contracts import Vocabulary
 from emprot_core.data.store_format import FORMAT, VERSION, StoreError, check_ids, make_index, sha256, shard_name
 
 SHARD_TOKENS = 1 << 26
-"""IDs of a shard, at most, unless one trajectory alone has more."""
+"""The most IDs in a shard, unless a single trajectory has more."""
 _BLOCK_TOKENS = 1 << 22
-"""IDs converted and written at a time, so that the memory of a writer does not grow with a trajectory."""
+"""IDs converted and written at a time, so that a longer trajectory needs no more memory."""
 
 
 class StoreWriter:
-    """Writes a store beside its final place and renames it when complete: nothing half-written is ever seen.
+    """Writes a store beside its final place and renames it when complete, so nobody sees a half-written store.
 
     with StoreWriter("my_store", Vocabulary("mine", 500, {})) as writer:
         writer.add("run1", "P12345", ids, time_step_ns=0.2)
@@ -54,7 +54,7 @@ class StoreWriter:
 
     def __enter__(self) -> "StoreWriter":
         self._new_parents = [parent for parent in self._temporary.parents if not parent.exists()]
-        shutil.rmtree(self._temporary, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(self._temporary, ignore_errors=True)  # left by a process that was killed
         self._temporary.mkdir(parents=True)
         return self
 
@@ -74,10 +74,10 @@ class StoreWriter:
         """Append a trajectory.
 
         Args:
-            name: of the trajectory, unique in the store.
-            group: the protein (UniProt accession or the like): what ByGroup keeps on one side of a split.
+            name: the name of the trajectory, unique in the store.
+            group: the protein (UniProt accession or the like). ByGroup keeps a group on one side of a split.
             ids: (frames, residues) integers in [-1, num_clusters); a memory map is read block by block.
-            time_step_ns: between frames; NaN where unknown.
+            time_step_ns: time between frames; NaN if unknown.
 
         Raises:
             StoreError: the name is empty or taken, or the shape, the dtype, an ID or the time step is wrong.
@@ -101,7 +101,7 @@ class StoreWriter:
         self._append(ids)
 
     def add_source(self, source: Mapping[str, Any]) -> None:
-        """Record where data come from (JSON values); a record that is there already is not repeated."""
+        """Record where data come from (JSON values). A record that is there already is not repeated."""
         self._sources.setdefault(_to_json("a source", dict(source)), source)
 
     def add_array(self, name: str, array: np.ndarray) -> None:
@@ -121,7 +121,7 @@ class StoreWriter:
         self._shard_tokens += ids.size
 
     def _write_header(self, shard: BinaryIO) -> None:
-        # numpy pads the header, so that it has one length whatever the number of IDs: it can be written again.
+        # numpy pads the header to the same length for any number of IDs, so it can be overwritten later.
         described = np.lib.format.dtype_to_descr(self._dtype)
         shape = {"descr": described, "fortran_order": False, "shape": (self._shard_tokens,)}
         np.lib.format.write_array_header_1_0(shard, shape)

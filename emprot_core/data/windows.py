@@ -1,9 +1,9 @@
 """Windows of a split: counted, never listed.
 
-A window is named by its last history frame t: it reads the K frames t-K+1 .. t, all of the trajectory, and has the
-F targets t+1 .. t+F. A split allows spans of target frames; a window belongs to it when at least one of its targets
-lies in a span, and the other targets are masked. So horizon h counts every window whose target at h is in the span,
-and histories may read frames before it.
+A window is identified by its last history frame t. It reads the K frames t-K+1 .. t, which all lie in the trajectory,
+and its targets are the F frames t+1 .. t+F. A split gives spans of frames that may be targets. A window belongs to the
+split if at least one of its targets lies in a span; its other targets are masked. So horizon h counts every window
+whose target at h lies in the span, and histories may read frames before the span.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emprot_core.data.order import EpochOrder, WeightedOrder, draws_of_epoch
+from emprot_core.errors import EmprotError
 
 SPAN_DTYPE = np.dtype([("trajectory", np.int64), ("start", np.int64), ("stop", np.int64)])
 """A run [start, stop) of frames of one trajectory that may be targets."""
@@ -40,16 +41,17 @@ class Windows:
         Args:
             spans: (S,) of SPAN_DTYPE.
             num_frames: (trajectories,) frames of every trajectory of the store.
-            history: K. horizon: F.
+            history: K, frames of history.
+            horizon: F, future steps.
             stride: frames between successive windows of a span.
-            weights: (S,) how often a window of each span is drawn in an epoch of training; once where None.
+            weights: (S,) how often a window of each span is drawn in an epoch of training. None means once.
 
         Raises:
-            ValueError: a size is below 1, or a span lies outside its trajectory.
+            EmprotError: a size is below 1, or a span lies outside its trajectory.
         """
         for name, size in {"history": history, "horizon": horizon, "stride": stride}.items():
             if size < 1:
-                raise ValueError(f"{name} is {size}, expected at least 1 frame; bind {name} to a positive number")
+                raise EmprotError(f"{name} is {size}, expected at least 1 frame; bind {name} to a positive number")
         self.history, self.horizon, self.stride = history, horizon, stride
         self.spans = np.asarray(spans, dtype=SPAN_DTYPE)
         check_spans(self.spans, num_frames)
@@ -63,17 +65,17 @@ class Windows:
 
     @property
     def epoch_size(self) -> int:
-        """Windows drawn in an epoch of training: all, or round(sum of the weights of all windows)."""
+        """Windows drawn in an epoch of training: all, or with weights round(sum of the weights of all windows)."""
         return len(self) if self._weights is None else draws_of_epoch(self._counts(), self._weights)
 
     def epoch_order(self, seed: int, epoch: int) -> EpochOrder | WeightedOrder:
-        """Positions in [0, epoch_size) of an epoch -> windows."""
+        """The map from positions in [0, epoch_size) of an epoch to windows."""
         if self._weights is None:
             return EpochOrder(len(self), seed, epoch)
         return WeightedOrder(self._counts(), self._weights, seed, epoch)
 
     def locate(self, window_ids: np.ndarray) -> WindowPlaces:
-        """The places of windows given by their numbers (B,) in [0, len); O(log spans) each."""
+        """The places of the windows with these numbers (B,) in [0, len). Each costs O(log spans)."""
         span = np.searchsorted(self._ends, window_ids, side="right")
         from_end = self._ends[span] - window_ids
         counts = self._ends[span] - np.where(span > 0, self._ends[span - 1], 0)
@@ -87,20 +89,20 @@ class Windows:
         return np.diff(self._ends, prepend=0)
 
     def target_spans(self) -> np.ndarray:
-        """The spans cut down to frames that have K frames before them, those without any left out (SPAN_DTYPE)."""
+        """The spans (SPAN_DTYPE), cut to frames with K frames before them. Spans that end up empty are left out."""
         spans = self.spans.copy()
         spans["start"] = np.maximum(spans["start"], self.history)
         return spans[spans["start"] < spans["stop"]]
 
 
 def check_spans(spans: np.ndarray, num_frames: np.ndarray) -> None:
-    """Raise ValueError if a span (SPAN_DTYPE) lies outside its trajectory; num_frames: (trajectories,)."""
+    """Raise EmprotError if a span (SPAN_DTYPE) lies outside its trajectory; num_frames: (trajectories,)."""
     known = (spans["trajectory"] >= 0) & (spans["trajectory"] < len(num_frames))
     frames = np.where(known, num_frames[np.where(known, spans["trajectory"], 0)], 0)
     wrong = np.flatnonzero((spans["start"] < 0) | (spans["stop"] > frames))
     if len(wrong):
         trajectory, start, stop = (int(v) for v in spans[wrong[0]])
-        raise ValueError(
+        raise EmprotError(
             f"the split gives the span [{start}, {stop}) of trajectory {trajectory}, which has {frames[wrong[0]]} "
             "frames; a span must lie inside its trajectory: correct the split component"
         )

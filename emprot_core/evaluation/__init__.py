@@ -1,4 +1,4 @@
-"""Judging forecasts: scores per horizon, beside the baselines."""
+"""Scores of forecasts for each horizon, of a model and of the baselines beside it."""
 
 from emprot_core.evaluation.beside_baselines import score_baselines, score_beside_baselines, score_model
 from emprot_core.evaluation.forecast import model_forecaster

@@ -11,10 +11,10 @@ from emprot_core.contracts import Outputs, Prediction
 
 
 def model_forecaster(forward: Callable[[Batch], Outputs], device: torch.device) -> Callable[[Batch], Prediction]:
-    """What a model predicts at the counted positions of a batch.
+    """Make a function that gives what a model predicts at the valid targets of a batch.
 
     Args:
-        forward: a batch on the device -> outputs with cluster_logits (B, F, N, C). The caller puts the model in
+        forward: maps a batch on the device to outputs with cluster_logits (B, F, N, C). The caller puts the model in
             evaluation mode.
     """
 
@@ -31,7 +31,7 @@ def _read_logits(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     mask, targets = target_mask(batch), batch["future_cluster_ids"]
     predicted = torch.zeros_like(targets)
     nll = torch.zeros(targets.shape, device=targets.device)
-    for step in range(targets.shape[1]):  # one horizon at a time: a float32 copy of all logits may be gigabytes
+    for step in range(targets.shape[1]):  # one horizon at a time: a float32 copy of all logits may take gigabytes
         counted = mask[:, step]
         chosen = logits[:, step][counted].float()
         predicted[:, step][counted] = chosen.argmax(dim=-1)

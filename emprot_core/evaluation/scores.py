@@ -1,4 +1,4 @@
-"""Scores per horizon, counted alike for a model and for the baselines beside it."""
+"""Scores for each horizon, counted in the same way for a model and for the baselines beside it."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -20,18 +20,18 @@ _ROWS = ("nll_nats", "nll_count", "hits", "count", "changed_hits", "changed_coun
 
 
 class HorizonScores:
-    """Adds up the forecasts of one forecaster over batches, each horizon by itself, in float64."""
+    """Adds up the scores of one forecaster over batches, separately for each horizon, in float64."""
 
     def __init__(self, horizon: int):
         self._sums = {row: np.zeros(horizon) for row in _ROWS}
 
     def add(self, prediction: Prediction, targets: np.ndarray, mask: np.ndarray, changed: np.ndarray) -> None:
-        """Count a batch.
+        """Add the scores of a batch.
 
         Args:
             targets: (B, F, N) int.
             mask: (B, F, N) bool, the target mask M.
-            changed: (B, F, N) bool, where the target differs from the last ID that was observed.
+            changed: (B, F, N) bool, True where the target differs from the last observed ID.
         """
         hits = prediction.predicted == targets
         terms = {"hits": hits & mask, "count": mask, "changed_hits": hits & changed, "changed_count": changed}
@@ -41,7 +41,7 @@ class HorizonScores:
             self._sums[row] += values.sum(axis=(0, 2), dtype=np.float64)
 
     def result(self, device: torch.device | None = None) -> Scores:
-        """The means over all batches and ranks; every rank must ask. `device`: where ranks exchange sums."""
+        """The means over all batches and ranks. All ranks must call it; they exchange sums on `device`."""
         sums = torch.from_numpy(np.stack([self._sums[row] for row in _ROWS]))
         if is_distributed():
             sums = sums.to(device)
@@ -64,7 +64,7 @@ def score(
 
     Args:
         horizon: F of the batches.
-        device: where ranks exchange sums; the CPU where None.
+        device: where ranks exchange sums. None means the CPU.
     """
     scores = {name: HorizonScores(horizon) for name in forecasters}
     for batch in batches:

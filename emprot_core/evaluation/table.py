@@ -5,7 +5,7 @@ from typing import Any
 
 from emprot_core.evaluation.scores import Scores
 
-_HORIZONS_PER_TABLE = 4  # what 100 columns hold
+_HORIZONS_PER_TABLE = 4  # as many as fit into 100 columns
 
 
 def format_scores(test: dict[str, Any], reference: str = "") -> str:
@@ -13,7 +13,7 @@ def format_scores(test: dict[str, Any], reference: str = "") -> str:
 
     Args:
         test: {"model": Scores, "baselines": {name: Scores}}; "model" may be absent.
-        reference: the name of that baseline; without one that gives probabilities the gain is left out.
+        reference: the name of that baseline. Without such a baseline, or if it has no NLL, the gain is left out.
     """
     rows: dict[str, Scores] = {"model": test["model"]} if "model" in test else {}
     rows |= test["baselines"]
@@ -40,7 +40,7 @@ def _block(rows: dict[str, Scores], reference: str, steps: range) -> str:
 
 
 def _gain(nll: Sequence[float | None] | None, reference: Sequence[float | None]) -> list[float | None] | None:
-    """Bits saved at each horizon; above 0 is better than the reference."""
+    """The bits saved at each horizon. Above 0 is better than the reference."""
     if nll is None:
         return None
     pairs = zip(nll, reference, strict=True)

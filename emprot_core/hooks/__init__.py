@@ -1,1 +1,1 @@
-"""Hooks: `base` holds the events, every other module one concern. The trainer knows `base` alone."""
+"""The events of training and the base class of hooks, in `base`. The trainer knows no concrete hook."""

@@ -1,7 +1,7 @@
 """Events of training, and the base of every hook.
 
-A hook is told of events and may ask the trainer for a save or a stop; the trainer acts after every hook has
-handled the event, so that no result depends on the order of the hooks.
+The trainer calls a hook at each event that the hook defines. A hook may ask the trainer to save or to stop. The trainer
+acts on this only after every hook has handled the event, so no result depends on the order of the hooks.
 """
 
 import difflib
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from emprot_core.batch import Batch
 from emprot_core.checkpoint import CheckpointError
+from emprot_core.errors import EmprotError
 
 _log = logging.getLogger("emprot")
 
@@ -25,14 +26,14 @@ EVENTS = (
     "on_fit_start",
     "on_epoch_start",
     "on_step_start",
-    "on_backward_end",  # once per optimizer step, after the last micro-batch: gradients unscaled and normalised
+    "on_backward_end",  # once per optimizer step, after the last micro-batch; gradients are unscaled and normalised
     "on_step_end",
     "on_validation_start",
     "on_validation_step_end",
     "on_validation_end",
     "on_epoch_end",
     "on_fit_end",
-    "on_exception",  # trainer.exception
+    "on_exception",  # trainer.exception holds the error
 )
 
 
@@ -40,7 +41,7 @@ MakeContext = Callable[[], AbstractContextManager[Any]]
 
 
 class StopRequest(NamedTuple):
-    """Why training ends. exit_status 0 means finished; anything else that it can be taken up again."""
+    """Why training ends. exit_status 0 means that it is finished, any other that it can be resumed."""
 
     reason: str
     exit_status: int = 0
@@ -48,81 +49,78 @@ class StopRequest(NamedTuple):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a trainer and its hooks know of the run around them."""
+    """What a trainer and its hooks know about the run they belong to."""
 
     directory: Path | None = None
-    """Where hooks write; None: nothing is written."""
+    """Where hooks write. If it is None, they write nothing."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     config: Any = None
-    """The gin text, or the seed front's mapping: goes into every checkpoint."""
+    """The gin text, or the mapping given to EMPROTTrainer. Every checkpoint holds it."""
     hparams: dict[str, str] = field(default_factory=dict)
-    """Every bound parameter as text: what TensorBoard's HPARAMS page compares."""
+    """Every bound parameter as text, for the HPARAMS page of TensorBoard."""
     config_digest: str = ""
     data_digest: str = ""
 
 
 class TrainerView(Protocol):
-    """The trainer as hooks see it. Everything here may be read; what may be replaced says so."""
+    """The trainer as hooks see it. They may read everything here, and replace what is marked as replaceable."""
 
     run: RunInfo
     model: nn.Module
-    forward_loss: nn.Module  # a batch through model, loss and metrics
+    forward_loss: nn.Module  # takes a batch through model, loss and metrics
     optimizer: torch.optim.Optimizer
-    parameters: list[nn.Parameter]  # as the optimizer holds them: the model's own, or flat ones that these are views of
-    gradients: list[Tensor]  # theirs, to be changed in place
-    autocast: MakeContext  # a hook may replace it in on_fit_start
-    scaler: torch.amp.GradScaler  # likewise
-    use_evaluation_weights: MakeContext  # likewise: puts other weights in for a validation
+    parameters: list[nn.Parameter]  # what the optimizer steps: the model's, or flat tensors of which those are views
+    gradients: list[Tensor]  # those of `parameters`; hooks may change them in place
+    autocast: MakeContext  # replaceable in on_fit_start
+    scaler: torch.amp.GradScaler  # replaceable in on_fit_start
+    use_evaluation_weights: MakeContext  # replaceable in on_fit_start: swaps in the weights that validation uses
     epoch: int  # epochs completed
     step: int  # optimizer steps completed
     total_steps: int
     steps_per_epoch: int
-    due: list[str]  # what the step left to do: a validation, the end of the epoch
+    due: list[str]  # what is still to do after the step: a validation, the end of the epoch
     micro_batches: list[Batch]  # of the current step, on the device
-    logs: dict[str, float] | None  # after on_step_end of a step that is logged: train/... and time/...
-    val_logs: dict[str, float]  # the last validation: val/...
+    logs: dict[str, float] | None  # train/... and time/... from on_step_end of a logged step on; else None
+    val_logs: dict[str, float]  # val/... of the last validation
     best: dict[str, float]  # {"val/total_loss": x, "step": n} of the best validation, or empty
-    is_best: bool  # whether the validation that ended is the best so far
-    exception: BaseException | None  # in on_exception
-    step_loss: Tensor  # (), the mean loss of this step over its micro-batches and all ranks; from on_backward_end on
+    is_best: bool  # whether the last validation is the best so far
+    exception: BaseException | None  # the error that ended training, in on_exception
+    step_loss: Tensor  # (), mean loss of this step over its micro-batches and all ranks; set before on_backward_end
 
     @property
     def is_log_step(self) -> bool: ...
 
     @property
     def stop(self) -> StopRequest | None:
-        """Of all ranks: what one asked for is agreed on before the next step."""
-        ...
+        """The stop that all ranks agreed on, or None. A request shows here once they agree, before the next step."""
 
     def gradient_norm(self) -> Tensor:
-        """(), the norm of this step's gradients before any hook changed them; from on_backward_end on."""
-        ...
+        """The norm () of this step's gradients before any hook changed them. Available from on_backward_end on."""
 
     def withhold_update(self, suspect: Tensor) -> None:
-        """In on_backward_end: this step leaves parameters and optimizer as they are if `suspect` () is not finite."""
-        ...
+        """Call in on_backward_end: if `suspect` () is not finite, this step changes no parameter or optimizer state."""
 
     def request_stop(self, reason: str, exit_status: int = 0) -> None:
-        """End training, on all ranks, before the next step; the request with the highest exit status counts."""
+        """End training on all ranks before the next step. Of several requests the highest exit status counts."""
         ...
 
     def request_save(self, write: Callable[[dict[str, Any]], None]) -> None:
-        """Have `write(state)` called once every hook has handled the event; every rank must ask alike."""
+        """Ask for a call of `write(state)` after every hook has handled the event. All ranks must ask for the same."""
         ...
 
 
 class Hook:
-    """Base of all hooks: define the events you need (`EVENTS`), each taking the trainer.
+    """Base class of all hooks. Define a method for each event you need (`EVENTS`); it takes the trainer.
 
-    `state_dict` is saved in every checkpoint and restored by `load_state_dict`: by default the attributes named
+    Every checkpoint saves `state_dict`, and `load_state_dict` restores it. By default the state is the attributes named
     in `state_names`.
     """
 
     state_names: tuple[str, ...] = ()
 
     def scalars(self, trainer: TrainerView) -> dict[str, float]:
-        """What the hook adds to `trainer.logs` of a logged step, before on_step_end."""
+        """The numbers that the hook adds to `trainer.logs` of a logged step. Called before on_step_end."""
         return {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -134,17 +132,17 @@ class Hook:
                 raise TypeError(f"{cls.__name__} defines {name}, which is no event; {hint}events: {', '.join(EVENTS)}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers, strings and containers of them."""
+        """The state to save: tensors, numbers, strings and containers of them."""
         return {name: getattr(self, name) for name in self.state_names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave; a missing piece is a KeyError."""
+        """Restore what `state_dict` gave. Raises KeyError if a piece is missing."""
         for name in self.state_names:
             setattr(self, name, state[name])
 
 
 class HookList:
-    """Calls hooks. An event nobody defines costs nothing but an empty loop."""
+    """Calls the hooks of a trainer. An event that no hook defines costs only an empty loop."""
 
     def __init__(self, hooks: Iterable[Hook]):
         self.hooks = list(hooks)
@@ -152,10 +150,15 @@ class HookList:
 
     def emit(self, event: str, trainer: TrainerView) -> None:
         for handler in self._handlers[event]:
-            handler(trainer)
+            try:
+                handler(trainer)
+            except Exception as error:
+                if not isinstance(error, EmprotError):
+                    error.add_note(f"in {event} of the hook {type(handler.__self__).__name__}")
+                raise
 
     def tell_exception(self, trainer: TrainerView) -> None:
-        """Emit on_exception to every hook; what fails meanwhile does not hide the exception itself."""
+        """Emit on_exception to every hook. An error in a hook is only logged, so it does not hide the first one."""
         for handler in self._handlers["on_exception"]:
             try:
                 handler(trainer)
@@ -166,11 +169,11 @@ class HookList:
         return {name: value for hook in self.hooks for name, value in hook.scalars(trainer).items()}
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
-        """The state of every hook, by class name and ordinal."""
+        """The state of every hook, by its class name and its number among the hooks of that class."""
         return {key: hook.state_dict() for key, hook in self._keyed()}
 
     def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
-        """Restore every hook that has state; one whose state is missing is an error.
+        """Restore every hook that has state.
 
         Raises:
             CheckpointError: the checkpoint lacks the state of a hook, or part of it.

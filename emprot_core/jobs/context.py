@@ -1,4 +1,4 @@
-"""What a job is told of the run it is."""
+"""What a job knows about its run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 
 from emprot_core.config import Config
+from emprot_core.errors import EmprotError
 
 
-class RunRefused(Exception):
-    """The run cannot start as asked for; the message names the ways out. Exit status 2."""
+class RunRefused(EmprotError):
+    """The run cannot start as requested. The message says what to do instead. Exit status 2."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Scoring a finished run again."""
+"""A job that scores a finished run again."""
 
 import json
 import logging
@@ -19,9 +19,9 @@ _log = logging.getLogger("emprot")
 
 @register("job")
 class Evaluate:
-    """Scores the best weights of a run beside its baselines, on its own data, into evaluation.json of the run.
+    """Scores the best weights of a run and its baselines on the run's data, into evaluation.json of the run.
 
-    Another split than test goes into evaluation-<split>.json.
+    The scores of another split than test go into evaluation-<split>.json.
     """
 
     def __init__(self, run_directory: str, split: Split = "test"):

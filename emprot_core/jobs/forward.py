@@ -13,7 +13,7 @@ from emprot_core.contracts import Outputs
 def outputs_of(
     model: nn.Module, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> Callable[[Batch], Outputs]:
-    """The model, put in evaluation mode, as a map from a batch on its device to its outputs."""
+    """Put the model in evaluation mode, and give a function from a batch on its device to its outputs."""
     model.eval()
 
     def forward(batch: Batch) -> Outputs:

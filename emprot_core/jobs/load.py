@@ -1,4 +1,4 @@
-"""A finished (or unfinished) run, back in Python."""
+"""Loads a run, finished or unfinished, into Python."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class LoadedRun(NamedTuple):
 
 
 def load_run(directory: str | Path) -> LoadedRun:
-    """The model of a run with its best weights (else its last), its vocabulary and its config.
+    """The model of a run with its best weights (or else its last), its vocabulary and its config.
 
     Raises:
         CheckpointError: there is no run, or no readable checkpoint.

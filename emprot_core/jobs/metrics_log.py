@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line per validation, without a clock in it."""
+"""metrics.jsonl: one line for each validation, without clock times."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from emprot_core.hooks.base import Hook, TrainerView
 
 
 class MetricsLog(Hook):
-    """Appends step, epoch and val/ scalars; a resumed run first cuts off what lies past its checkpoint."""
+    """Appends step, epoch and val/ scalars. A resumed run first cuts off what was written after its checkpoint."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -26,7 +26,7 @@ class MetricsLog(Hook):
             try:
                 with self.path.open("a") as file:
                     file.write(line)
-            except OSError as error:  # of a write, which does not name its file
+            except OSError as error:  # the error of a write does not name the file
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a checked config to a finished job."""
+"""Turns a checked config into a finished job."""
 
 import logging
 import os
@@ -22,16 +22,16 @@ _log = logging.getLogger("emprot")
 @register("core", "run")
 @dataclass(frozen=True)
 class RunSettings:
-    """The run: what is done, where, on what, from which seed.
+    """The run: its job, directory, device and seed.
 
     Attributes:
-        job: what is done.
+        job: what the run does.
         directory: where the run writes; runs/<stem of the first gin file> by default.
-        seed: of weights, dropout and the order of the data.
+        seed: the seed of weights, dropout and the order of the data.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
-        deterministic: bit-identical repeats on CUDA, at a cost; on a CPU they always are.
-        allow_config_change: go on in a directory whose config or data were others.
-        init_from: a checkpoint to take the weights from, and nothing else.
+        deterministic: make repeats on CUDA bit-identical, at a cost in speed. On a CPU they always are.
+        allow_config_change: continue a run even if its config or data have changed.
+        init_from: a checkpoint from which only the weights are taken.
     """
 
     job: Job
@@ -44,10 +44,10 @@ class RunSettings:
 
 
 def run_job(config: Config, fresh: bool = False) -> int:
-    """Build and run `run.job`; `fresh` takes the next free directory instead of going on in an old one.
+    """Build and run `run.job`; `fresh` takes the next free directory instead of continuing in an old one.
 
     Returns:
-        The exit status: 0 done, 2 refused, 130 or 143 left early and may be taken up again.
+        The exit status: 0 if done, 2 if refused, 130 or 143 if the run left early and can be resumed.
     """
     parameters = config.parameters("run", lazy={"job"})
     build_job = parameters["job"]
@@ -56,7 +56,7 @@ def run_job(config: Config, fresh: bool = False) -> int:
     use_deterministic_algorithms(device, settings.deterministic)
     with _log_on_terminal(), process_group(device):
         seed_everything(settings.seed)
-        directory = Path(settings.directory or Path("runs") / Path(config.files[0]).stem)
+        directory = Path(settings.directory or Path("runs") / Path(config.files[0]).stem).expanduser()
         context = RunContext(
             directory=_next_free(directory) if fresh else directory,
             seed=settings.seed,
@@ -65,7 +65,7 @@ def run_job(config: Config, fresh: bool = False) -> int:
             allow_config_change=settings.allow_config_change,
             init_from=settings.init_from,
         )
-        barrier()  # every rank has found the next free directory before one makes it
+        barrier()  # all ranks must find the next free directory before one of them makes it
         try:
             return build_job().run(context) or 0
         except RunRefused as refusal:
@@ -82,7 +82,7 @@ def _next_free(directory: Path) -> Path:
 
 @contextmanager
 def _log_on_terminal() -> Iterator[None]:
-    """Show the log of rank 0; the others say the same."""
+    """Show the log of rank 0 only, because the other ranks log the same."""
     is_first = os.environ.get("RANK", "0") == "0"
     handler = logging.StreamHandler(sys.stderr) if is_first else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))

@@ -17,7 +17,7 @@ _log = logging.getLogger("emprot")
 
 
 class RunDirectory:
-    """Holds the lock and the log file of a run while it is open (a context manager). Of several ranks, 0 writes."""
+    """A context manager that holds the lock and the log file of a run. Only rank 0 writes."""
 
     def __init__(self, context: RunContext):
         self.path = context.directory
@@ -30,7 +30,7 @@ class RunDirectory:
     def __enter__(self) -> "RunDirectory":
         """
         Raises:
-            RunRefused: another process runs here.
+            RunRefused: another process is running in the directory.
             OSError: the directory cannot be written.
         """
         is_free = self._take_lock() if self._is_writer else True
@@ -62,7 +62,7 @@ class RunDirectory:
         return self._context.config.digest()
 
     def result(self) -> dict[str, Any] | None:
-        """What result.json says of an earlier run here; None, and a line in the log, where it is damaged."""
+        """The result.json of an earlier run here, or None. If it is damaged, the log says so."""
         path = self.path / "result.json"
         try:
             return read_hashed_json(path) if path.is_file() else None
@@ -74,7 +74,7 @@ class RunDirectory:
         """Compare the digests that a checkpoint or result carries with those of this run.
 
         Raises:
-            RunRefused: they differ and run.allow_config_change is not set; the difference is in the message.
+            RunRefused: they differ, and run.allow_config_change is not set. The message shows the difference.
         """
         changes = []
         if earlier["config_digest"] != self.config_digest:
@@ -96,7 +96,7 @@ class RunDirectory:
     def check_nothing_is_lost(self) -> None:
         """
         Raises:
-            RunRefused: a run was here, and its checkpoints are gone: it would start anew beside what is left of it.
+            RunRefused: a run was here, but its checkpoints are gone. A new one would mix with what is left of it.
         """
         if not (self.path / "config.gin").is_file():
             return
@@ -112,7 +112,7 @@ class RunDirectory:
         )
 
     def begin(self) -> None:
-        """Write what is there before the first step. config.gin comes last: with it, index.json must be there."""
+        """Write the files that exist before the first step. config.gin is last: if it exists, so must index.json."""
         if self._is_writer:
             self.checkpoints.create()
             write_hashed_text(self.path / "config.gin", self._context.config.text())
@@ -144,7 +144,7 @@ class RunDirectory:
             self._lock.close()
 
     def _config_difference(self, earlier: str | None) -> list[str]:
-        """What differs from an earlier config: the text in a checkpoint, else config.gin."""
+        """The differences from an earlier config: the text in a checkpoint, or else config.gin."""
         path = self.path / "config.gin"
         if earlier is None and path.is_file():
             earlier = path.read_text()
@@ -154,18 +154,18 @@ class RunDirectory:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that is given up, with one line, when it cannot be written: on a full disk, say."""
+    """A log file that gives up, with one warning, when it cannot be written, for example on a full disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         _log.removeHandler(self)
         _log.warning("%s cannot be written any more", self.baseFilename)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # what is left to write: the run's own error matters more
+        with contextlib.suppress(OSError):  # the last lines are lost, but the run's own error matters more
             super().close()
 
 
 def versions() -> dict[str, str]:
-    """The versions a result was made with."""
+    """The versions of Python and packages that a result was made with."""
     packages = ("emprot", "torch", "numpy", "gin-config")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

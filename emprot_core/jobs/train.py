@@ -10,6 +10,7 @@ import torch
 from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_weights, load_checkpoint
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
 from emprot_core.distributed import barrier, gather, world_size
+from emprot_core.errors import EmprotError
 from emprot_core.evaluation import format_scores, score_beside_baselines
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.context import RunContext, RunRefused
@@ -25,7 +26,7 @@ _log = logging.getLogger("emprot")
 
 @register("job")
 class Train:
-    """Trains; goes on from the newest valid checkpoint of the run directory; ends with result.json."""
+    """Trains a model, resuming from the newest valid checkpoint of the run directory, and writes result.json."""
 
     def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = (), reference: str = ""):
         """
@@ -35,11 +36,11 @@ class Train:
             reference: the name of the baseline over which the table shows the gain.
 
         Raises:
-            ValueError: the model's classes are not those of the vocabulary.
+            EmprotError: the model and the vocabulary have different numbers of classes.
         """
         model_clusters, clusters = trainer.num_clusters, data.vocabulary.num_clusters
         if model_clusters != clusters:
-            raise ValueError(
+            raise EmprotError(
                 f"the model has num_clusters = {model_clusters}, the vocabulary {data.vocabulary.name} has {clusters}; "
                 f"bind NUM_CLUSTERS = {clusters}"
             )
@@ -49,9 +50,7 @@ class Train:
         self.reference = reference
 
     def run(self, context: RunContext) -> int:
-        """
-        Returns:
-            0 when finished (now or before), 130 or 143 when a signal ended it early.
+        """Gives 0 when finished (now or before), and 130 or 143 when a signal ended it early.
 
         Raises:
             RunRefused: the directory is in use, or holds a run with another config.
@@ -68,7 +67,7 @@ class Train:
                     error.add_note(f"Train.data is {context.config.get('Train.data')}")
                 self._record_failure(directory, error)
                 raise
-            barrier()  # the last checkpoints are written
+            barrier()  # wait until the last checkpoints are written
             directory.write_operative_config()
             return self._conclude(context, directory)
 
@@ -108,7 +107,7 @@ class Train:
         directory.begin()
 
     def _go_on(self, directory: RunDirectory) -> None:
-        """Take up the newest valid checkpoint, the same one on every rank."""
+        """Continue from the newest valid checkpoint, which must be the same on every rank."""
         newest = directory.checkpoints.newest_valid()
         steps = gather(newest[1]["step"] if newest is not None else None)
         if len(set(steps)) > 1:
@@ -143,7 +142,7 @@ class Train:
         return 0
 
     def _use_best_weights(self, checkpoints: CheckpointStore) -> int:
-        """Put in the weights of the best validation, or the last ones where no valid checkpoint has them.
+        """Load the weights of the best validation, or the last ones if no valid checkpoint has the best.
 
         Returns:
             The step of the weights.

@@ -1,4 +1,4 @@
-"""torch's linear layer with products by oneDNN, where a CPU gains from it."""
+"""torch's linear layer, computed by oneDNN where a CPU gains by it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from emprot_core.kernels.onednn import gains_from_onednn, product
 
 
 class Linear(nn.Linear):
-    """torch's, parameters and all; see `linear`."""
+    """torch's nn.Linear, with the same parameters, computed by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
@@ -20,10 +20,10 @@ class Linear(nn.Linear):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., in) weight^T + bias as torch's F.linear gives it, to rounding; weight (out, in), bias (out,).
+    """x (..., in) @ weight.T + bias, as torch's F.linear up to rounding. weight is (out, in), bias (out,).
 
-    Large products in fp32 on a CPU with AVX-512 go by oneDNN, and are then not differentiable twice, nor by torch.func;
-    all others are torch's own.
+    Large fp32 products on a CPU with AVX-512 are computed by oneDNN; these cannot be differentiated twice, nor by
+    torch.func. All others are computed by torch's F.linear.
     """
     if torch.compiler.is_compiling() or not (_is_plain(x, weight, bias) and gains_from_onednn(x, weight)):
         return F.linear(x, weight, bias)
@@ -31,7 +31,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _is_plain(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """What the operator takes for granted; torch's own handles the rest, or says what is wrong with it."""
+    """Whether the inputs are as the operator needs them. F.linear handles others, or says what is wrong."""
     if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or x.dtype != weight.dtype:
         return False
     return bias is None or (bias.shape == weight.shape[:1] and bias.dtype == x.dtype and bias.is_contiguous())
@@ -54,7 +54,7 @@ class _Linear(Function):
 
 
 def _weight_gradient(errors: Tensor, rows: Tensor) -> Tensor:
-    """errors^T rows. The narrower one goes first: as the left factor oneDNN lays it out anew, which takes time."""
+    """errors.T @ rows. The narrower one is the left factor, because oneDNN copies that one to a new layout first."""
     if rows.shape[1] <= errors.shape[1]:
         return product(rows.T, errors).T
     return product(errors.T, rows)

@@ -1,4 +1,4 @@
-"""Matrix products: on a CPU by oneDNN, elsewhere and in float64 torch's own."""
+"""Matrix products: by oneDNN on a CPU, by torch itself elsewhere and in float64."""
 
 import math
 from typing import Any
@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-"""The operator is private to torch, so a coming version may lack it."""
+"""The operator is private to torch, so a future version may lack it."""
 
 _PIECE = 512
-"""Rows or columns of a product that is stored or added elsewhere: a piece fits the cache."""
+"""Rows or columns computed at a time if the product is then stored or added elsewhere: a piece fits the cache."""
 
 _LEAST_GAINING, _LEAST_SIZE = 1 << 21, 8
-"""Multiplications of a product, and its rows, columns and terms, from which on oneDNN is the faster one."""
-_HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"  # without, the two are about as fast
+"""oneDNN is faster for products of at least so many multiplications, and so many rows, columns and terms."""
+_HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"  # without it both are about equally fast
 
 
 def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
-    """a (m, k) @ b (k, n), plus row (n,), contiguous, where given, by oneDNN on a CPU in fp32 and bf16.
+    """a (m, k) @ b (k, n), plus a contiguous row (n,) if given, by oneDNN on a CPU in fp32 and bf16.
 
-    torch.mm takes fp32 to MKL, which leaves AVX-512 unused on processors that Intel did not make: 95 GFLOP/s
-    where oneDNN gives 215, on one Zen 5 core. No public function of torch reaches oneDNN in fp32; this operator is the
-    one that torch.compile emits for a linear layer. One call costs 17 us: not for small products.
+    torch.mm uses MKL in fp32, which leaves AVX-512 unused on processors that Intel did not make: on one Zen 5 core
+    it reaches 95 GFLOP/s, and oneDNN 215. No public function of torch reaches oneDNN in fp32; this operator is the one
+    that torch.compile emits for a linear layer. One call costs 17 us, which is too much for small products.
     """
     if not _suits_onednn(a):
         return a @ b if row is None else torch.addmm(row, a, b)
@@ -32,8 +32,8 @@ def product(a: Tensor, b: Tensor, row: Tensor | None = None) -> Tensor:
 
 
 def product_into(out: Tensor, a: Tensor, b: Tensor) -> None:
-    """out (m, n) = a (m, k) @ b (k, n), made for n much larger than m."""
-    if a.dtype is torch.bfloat16 or not _suits_onednn(a):  # torch.mm takes bf16 to oneDNN itself
+    """out (m, n) = a (m, k) @ b (k, n), meant for n much larger than m."""
+    if a.dtype is torch.bfloat16 or not _suits_onednn(a):  # torch.mm uses oneDNN for bf16
         torch.mm(a, b, out=out)
         return
     for start in range(0, b.shape[1], _PIECE):
@@ -42,7 +42,7 @@ def product_into(out: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total (m, n) += a (m, k) @ b (k, n), made for m much larger than n; total may have the wider type."""
+    """total (m, n) += a (m, k) @ b (k, n), meant for m much larger than n. total may have a wider dtype."""
     if not _suits_onednn(a):
         if total.dtype == a.dtype:
             total.addmm_(a, b)
@@ -55,9 +55,9 @@ def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def gains_from_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether `product` of x (..., in) and weight (out, in) is faster than torch's own.
+    """Whether `product` of x (..., in) and weight (out, in) is faster than torch's own product.
 
-    In fp32 alone: bf16 and autocast bring torch to oneDNN anyway.
+    Only in fp32: for bf16 and under autocast torch uses oneDNN anyway.
     """
     num_outputs, num_inputs = weight.shape
     sizes = (x.numel() // max(1, num_inputs), num_inputs, num_outputs)
@@ -67,12 +67,12 @@ def gains_from_onednn(x: Tensor, weight: Tensor) -> bool:
 
 
 def flops_of_product(a_shape: torch.Size, b_shape: torch.Size, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    """For torch's FlopCounterMode, which does not know the operator."""
+    """The FLOPs of a product, for torch's FlopCounterMode, which does not know the operator."""
     return 2 * a_shape.numel() * b_shape[0]
 
 
 FLOPS = {torch.ops.mkldnn._linear_pointwise: flops_of_product} if _HAS_ONEDNN else {}
-"""The custom_mapping of a FlopCounterMode."""
+"""What to pass to FlopCounterMode as custom_mapping."""
 
 
 def _suits_onednn(a: Tensor) -> bool:

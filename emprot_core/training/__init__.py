@@ -1,4 +1,4 @@
-"""The event loop (Trainer) and the seed's front to it (EMPROTTrainer)."""
+"""The training loop (Trainer) and its front for plain Python, which runs seed.gin (EMPROTTrainer)."""
 
 from emprot_core.training.emprot_trainer import EMPROTTrainer
 from emprot_core.training.trainer import Trainer

@@ -1,4 +1,4 @@
-"""A trainer from one flat mapping, fed by any iterable of batches: the experiment of seed.gin."""
+"""EMPROTTrainer: the experiment of seed.gin, configured by one flat mapping and fed by any iterable of batches."""
 
 import copy
 import math
@@ -16,6 +16,7 @@ from emprot_core.config import Config, ConfigError, load
 from emprot_core.config.faults import did_you_mean, nearest
 from emprot_core.contracts import UsesClusterLookup
 from emprot_core.distributed import find_device, until_all_ranks_end
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, RunInfo, TrainerView
 from emprot_core.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.training.sums import MetricSums
@@ -24,21 +25,21 @@ from emprot_core.training.validation import score
 
 _EXPERIMENT = "emprot_gin_configs:seed.gin"
 _SWITCHES = {"use_scheduler": "scheduler = None", "use_amp": "precision = 'float32'"}
-"""Keys that are True or False, and what False binds in the experiment."""
+"""Keys whose value is True or False, each with the binding that False adds to the experiment."""
 
 
 class EMPROTTrainer:
-    """Trains the model of seed.gin by masked cross-entropy; its methods work alone or together."""
+    """Trains the model of seed.gin with masked cross-entropy. Each method also works on its own."""
 
     def __init__(self, config: Mapping[str, Any], cluster_lookup: str | Path | np.ndarray | Tensor | None = None):
         """
         Args:
-            config: keys and defaults are those of seed.gin; besides, use_amp and use_scheduler (True) and use_wandb
-                (False). num_clusters is required.
-            cluster_lookup: (C, E) cluster centroids, or the path of an .npy file, that the embedding starts from.
+            config: keys and defaults are those of seed.gin, plus use_amp and use_scheduler (default True) and use_wandb
+                (default False). num_clusters is required.
+            cluster_lookup: (C, E) cluster centroids that the embedding starts from, or the path of their .npy file.
 
         Raises:
-            ValueError: the config or the lookup is wrong.
+            EmprotError: the config or the lookup is wrong.
         """
         experiment = _load_experiment(config)
         seed = experiment.get("run.seed")
@@ -59,11 +60,11 @@ class EMPROTTrainer:
         return self._trainer.model
 
     def train_epoch(self, loader: Iterable[Batch]) -> dict[str, float]:
-        """One epoch: the means total_loss, token_ce, token_accuracy over it."""
+        """Train for one epoch. Gives its means total_loss, token_ce and token_accuracy."""
         return self._trainer.train_epoch(loader)
 
     def validate(self, loader: Iterable[Batch]) -> dict[str, float]:
-        """val/total_loss, val/token_ce, val/token_accuracy and the figures per horizon."""
+        """Gives val/total_loss, val/token_ce, val/token_accuracy and the values for each horizon."""
         return self._trainer.validate(loader)
 
     def train(
@@ -72,17 +73,17 @@ class EMPROTTrainer:
         val_loader: Iterable[Batch] | None = None,
         test_loader: Iterable[Batch] | None = None,
     ) -> float:
-        """Train to the end; a test_loader is scored once, with the best weights, into `test_metrics`.
+        """Train to the end. If there is a test_loader, score it once with the best weights, into `test_metrics`.
 
         Returns:
-            The best val/total_loss in nats, NaN if no validation gave a number; without val_loader the total_loss of
-            the last epoch.
+            The best val/total_loss in nats, or NaN if no validation gave a number. Without val_loader, the total_loss
+            of the last epoch.
 
         Raises:
-            ValueError: train_loader is None.
+            EmprotError: train_loader is None.
         """
         if train_loader is None:
-            raise ValueError("train_loader is None; give an iterable of batches to train on")
+            raise EmprotError("train_loader is None; give an iterable of batches to train on")
         self._trainer.fit(train_loader, val_loader)
         if test_loader is not None:
             self.test_metrics = self._score_test(test_loader)
@@ -91,10 +92,10 @@ class EMPROTTrainer:
         return self._trainer.best.get("val/total_loss", math.nan)
 
     def load_checkpoint(self, path: str | Path) -> bool:
-        """Go on from a checkpoint. False if there is no such file.
+        """Continue from a checkpoint. Gives False if there is no such file.
 
         Raises:
-            CheckpointError: the file is damaged or no checkpoint.
+            CheckpointError: the file is damaged or is not a checkpoint.
         """
         if not Path(path).is_file():
             return False
@@ -126,29 +127,29 @@ class _BestWeights(Hook):
 
 
 def _load_experiment(config: Mapping[str, Any]) -> Config:
-    """seed.gin with the keys of the mapping bound in it.
+    """seed.gin with the values of the mapping bound to its keys.
 
     Raises:
-        ValueError: a key is unknown, num_clusters is missing, use_wandb is asked for, or a value does not fit.
+        EmprotError: a key is unknown, num_clusters is missing, use_wandb is asked for, or a value does not fit.
     """
     keys = [*load([_EXPERIMENT]).macros(), *_SWITCHES, "use_wandb"]
     if unknown := [key for key in config if key not in keys]:
         help = (*did_you_mean(nearest(unknown[0], keys)), f"known keys: {', '.join(keys)}")
-        raise ValueError(f"the config has the unknown key {unknown[0]!r}; {'; '.join(help)}")
+        raise EmprotError(f"the config has the unknown key {unknown[0]!r}; {'; '.join(help)}")
     if "num_clusters" not in config:
-        raise ValueError("the config has no num_clusters; give the number of classes of the vocabulary")
+        raise EmprotError("the config has no num_clusters; give the number of classes of the vocabulary")
     if config.get("use_wandb"):
-        raise ValueError("use_wandb is True, but EMPROT has no hook for wandb; leave it out")
+        raise EmprotError("use_wandb is True, but EMPROT has no hook for wandb; leave it out")
     values = {key: _plain(value) for key, value in config.items() if key not in (*_SWITCHES, "use_wandb")}
     switched_off = [binding for key, binding in _SWITCHES.items() if not config.get(key, True)]
     try:
         return load([_EXPERIMENT], [*(f"{key} = {value!r}" for key, value in values.items()), *switched_off])
     except ConfigError as error:
-        raise ValueError("; ".join(fault.message for fault in error.faults)) from error
+        raise EmprotError("; ".join(fault.message for fault in error.faults)) from error
 
 
 def _plain(value: Any) -> Any:
-    """A value as gin writes it: numbers of numpy, paths and lists become Python's own."""
+    """The value as gin can write it: a NumPy number becomes a Python number, a list a tuple, a path a string."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list):
@@ -158,5 +159,5 @@ def _plain(value: Any) -> Any:
 
 def _start_from(model: nn.Module, cluster_lookup: str | Path | np.ndarray | Tensor) -> None:
     if not isinstance(model, UsesClusterLookup):
-        raise ValueError(f"{type(model).__name__} takes no cluster_lookup; leave it out")
+        raise EmprotError(f"{type(model).__name__} takes no cluster_lookup; leave it out")
     model.use_cluster_lookup(cluster_lookup)

@@ -1,4 +1,4 @@
-"""Errors that end a training: the hooks are told, and memory that ran out gets words that help."""
+"""Errors that end training: hooks are notified, and running out of memory gets a message that helps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 
+from emprot_core.errors import EmprotError
 from emprot_core.training.forward_loss import losses_that_read
 
 
-class DeviceOutOfMemory(ValueError):
+class DeviceOutOfMemory(EmprotError):
     """A batch did not fit on the device; the message names its shapes and the binding to lower."""
 
     def __init__(self, error: BaseException, trainer: Any):
         first_line = str(error).partition("\n")[0]
-        if trainer.due:  # after a step; within one, nothing is
+        if trainer.due:  # true only after a step, in the validation
             super().__init__(
                 f"the validation after step {trainer.step} does not fit on the device ({first_line}); lower "
                 "the eval_batch_size of Train.data: no score depends on it"
@@ -35,10 +36,10 @@ class DeviceOutOfMemory(ValueError):
 
 @contextmanager
 def telling_hooks_of_errors(trainer: Any) -> Iterator[None]:
-    """Tell the hooks of an error that ends the training, and let it rise.
+    """Tell the hooks about an error that ends training, then raise it again.
 
     Raises:
-        DeviceOutOfMemory: in the place of torch's error.
+        DeviceOutOfMemory: instead of torch's OutOfMemoryError.
     """
     try:
         yield

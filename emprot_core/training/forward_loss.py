@@ -1,4 +1,4 @@
-"""One batch through model, loss and metrics: the unit that DDP, compile and CUDA graphs wrap."""
+"""One batch through model, loss and metrics: the unit that torch.compile and CUDA graphs wrap."""
 
 from collections.abc import Sequence
 
@@ -7,43 +7,45 @@ from torch import Tensor, nn
 from emprot_core import registry
 from emprot_core.batch import Batch
 from emprot_core.contracts import FactoredModel, Loss, Metric, Model
+from emprot_core.errors import EmprotError
 
 MetricTerms = dict[str, tuple[Tensor, Tensor]]
 
 
 def losses_that_read(inputs: str) -> str:
-    """The registered losses whose `inputs` are these, as gin files refer to them."""
+    """The registered losses with these `inputs`, written as gin files refer to them."""
     losses = [entry for entry in registry.entries("loss") if getattr(entry.target, "inputs", None) == inputs]
     return ", ".join(f"@{loss.short_selector}()" for loss in losses) or "none is registered"
 
 
 class ForwardLoss(nn.Module):
-    """batch -> (sum, weight, metrics). Nothing touches the model's parameters outside its forward."""
+    """Maps a batch to (sum, weight, metrics). The model's parameters are used only within `forward`."""
 
     def __init__(self, model: Model, loss: Loss, metrics: Sequence[Metric]):
         """
         Raises:
-            ValueError: model or loss is none, or the loss reads features and the model cannot give them.
+            EmprotError: the model is not a torch module, the loss lacks `inputs` or cannot be called, or the loss reads
+                features and the model cannot give them.
         """
         super().__init__()
         if not isinstance(model, nn.Module):
-            raise ValueError(f"Trainer.model is a {type(model).__name__}, expected a torch.nn.Module")
+            raise EmprotError(f"Trainer.model is a {type(model).__name__}, expected a torch.nn.Module")
         if not (callable(loss) and hasattr(loss, "inputs")):
-            raise ValueError(
+            raise EmprotError(
                 f"Trainer.loss is a {type(loss).__name__}, expected an object with `inputs` that can be called; "
                 "contracts.Loss says what a loss has"
             )
         if loss.inputs == "features" and not isinstance(model, FactoredModel):
-            raise ValueError(
+            raise EmprotError(
                 f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "
-                "use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
+                f"use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
             )
         self.model = model
         self.loss = loss
         self.metrics = list(metrics)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, MetricTerms]:
-        """Sum and weight of the loss, and (sum, weight) of total_loss, token_ce and every metric that is due."""
+        """Sum and weight of the loss, and (sum, weight) of total_loss, token_ce and the metrics of this mode."""
         inputs = (
             batch["input_cluster_ids"],
             batch.get("times"),

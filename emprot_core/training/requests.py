@@ -1,19 +1,20 @@
-"""What hooks ask of a training, to stop and to save, and how the ranks agree on a stop."""
+"""Requests of hooks to stop or to save, and how the ranks agree on a stop."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from emprot_core.batch import Batch, target_mask
 from emprot_core.distributed import max_over_ranks
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import StopRequest
 
 State = dict[str, Any]
 
 
 class Requests:
-    """Requests are kept until every hook has handled the event; then the trainer acts on them.
+    """Keeps requests until every hook has handled the event; then the trainer acts on them.
 
-    What one rank asks for holds for all of them. The functions that agree must be called by all ranks together.
+    If one rank asks to stop, all ranks stop. All ranks must call the agree_on functions together.
     """
 
     def __init__(self) -> None:
@@ -23,16 +24,16 @@ class Requests:
         self._saves: list[Callable[[State], None]] = []
 
     def ask_to_stop(self, reason: str, exit_status: int = 0) -> None:
-        """End training before the next step; of several requests the one with the highest exit status counts."""
+        """End training before the next step. Of several requests the one with the highest exit status counts."""
         self._stops.append(StopRequest(reason, exit_status))
 
     def ask_to_save(self, write: Callable[[State], None]) -> None:
-        """Have `write(state)` called once, by `write_saves`; every rank must ask alike."""
+        """Ask for one call of `write(state)` by `write_saves`. All ranks must ask for the same."""
         if write not in self._saves:
             self._saves.append(write)
 
     def agree_on_stop(self) -> bool:
-        """Whether training ends here."""
+        """Whether training ends here, because some rank asked to stop."""
         if self.stop is None:
             (highest,) = max_over_ranks([_code(self._most_urgent)])
             if highest:
@@ -40,14 +41,14 @@ class Requests:
         return self.stop is not None
 
     def agree_on_leaving(self) -> bool:
-        """Whether training ends here and can be taken up again: a stop with an exit status other than 0."""
+        """Whether training ends here but can be resumed: the stop has an exit status other than 0."""
         return self.agree_on_stop() and self.stop is not None and self.stop.exit_status != 0
 
     def agree_on_step(self, micro_batches: Sequence[Batch], is_last: bool) -> bool:
-        """`agree_on_stop`, and in the same reduction a check of the step to come.
+        """As `agree_on_stop`. The same reduction also checks the coming step.
 
         Raises:
-            ValueError: no rank has a valid target in this step, or one rank's epoch has fewer steps than another's.
+            EmprotError: no rank has a valid target in this step, or one rank's epoch has fewer steps than another's.
         """
         if self.stop is not None:
             return True
@@ -55,12 +56,12 @@ class Requests:
         flags = [_code(self._most_urgent), int(has_target), int(is_last), int(not is_last)]
         highest, anyone_has_target, anyone_ends, anyone_goes_on = max_over_ranks(flags)
         if anyone_ends and anyone_goes_on:
-            raise ValueError(
+            raise EmprotError(
                 "the train loader of one rank has fewer optimizer steps than that of another; give every rank as many "
                 "batches (a torch DistributedSampler does)"
             )
         if not anyone_has_target:
-            raise ValueError(
+            raise EmprotError(
                 "the optimizer step has no valid target: future_step_mask & residue_mask & (future_cluster_ids >= 0) "
                 "is False everywhere in its micro-batches; leave such windows out, or check that the masks are True "
                 "where a target counts"
@@ -70,14 +71,14 @@ class Requests:
         return highest > 0
 
     def write_saves(self, state_dict: Callable[[], State]) -> None:
-        """Write the state for all who asked."""
+        """Collect the state once, and call every `write` that was asked for with it."""
         if self._saves:
             state, writers, self._saves = state_dict(), self._saves, []
             for write in writers:
                 write(state)
 
     def reasons(self) -> list[str]:
-        """Why training ends, of requests that a killed run must still know of: those to finish."""
+        """The reasons of requests to finish (exit status 0). A killed run must still know them when it is resumed."""
         return [stop.reason for stop in self._stops if stop.exit_status == 0]
 
     def restore(self, reasons: Sequence[str]) -> None:
@@ -100,7 +101,7 @@ def _code(asked: StopRequest | None) -> int:
 
 def _has_target(batch: Batch) -> bool:
     """True if any target counts. Look at the middle residue first: chain ends usually have no ID."""
-    # As arrays: reading one number of an array takes a tenth of the time that it takes in a tensor.
+    # Use NumPy arrays: reading one number from an array takes a tenth of the time that it takes from a tensor.
     targets, steps, residues = (
         (tensor if tensor.is_cpu else tensor.cpu()).numpy()
         for tensor in (batch["future_cluster_ids"], batch["future_step_mask"], batch["residue_mask"])

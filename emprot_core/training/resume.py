@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a training, and how a training goes on from it."""
+"""The state of a training that a checkpoint holds, and how training continues from it."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger("emprot")
 
 
 def capture(trainer: Any) -> State:
-    """All that a training needs to go on to the bit, as tensors and plain values. Every rank must ask."""
+    """Everything that training needs to continue bit for bit, as tensors and plain values. All ranks must call it."""
     run = trainer.run
     return {
         "model_state_dict": trainer.model.state_dict(),
@@ -39,7 +39,7 @@ def capture(trainer: Any) -> State:
 
 
 def restore_position(trainer: Any, state: State) -> None:
-    """The weights, and where the training stood.
+    """Restore the weights and the position within the training.
 
     Raises:
         CheckpointError: a piece is missing.
@@ -56,7 +56,7 @@ def restore_position(trainer: Any, state: State) -> None:
 
 
 def restore_rest(trainer: Any, state: State | None) -> None:
-    """Everything else, once the optimizer is there and the hooks know that training starts; None: a new training.
+    """Restore everything else, after the optimizer was made and on_fit_start emitted. None means a new training.
 
     Raises:
         CheckpointError: the state does not fit the optimizer, the scheduler or the hooks.
@@ -69,7 +69,7 @@ def restore_rest(trainer: Any, state: State | None) -> None:
     trainer.updates.load_state_dict(state, keep_rates=config_changed)
     trainer.log_sums.load_state_dict(state["log_sums"], trainer.run.device)
     trainer.epoch_sums.load_state_dict(state["epoch_sums"], trainer.run.device)
-    trainer.requests.restore([] if config_changed else state["stops"])  # the change may be meant to train on
+    trainer.requests.restore([] if config_changed else state["stops"])  # the change may be meant to train longer
     trainer.hooks.load_state_dict(state["hooks"])
     now = environment(trainer.run.device)
     changes = [f"{name} {was} -> {now.get(name)}" for name, was in state["environment"].items() if was != now.get(name)]
@@ -83,7 +83,7 @@ def restore_rest(trainer: Any, state: State | None) -> None:
 
 
 def _evaluation_weights(trainer: Any) -> dict[str, Tensor] | None:
-    """The weights that validation uses, where a hook has put others in the place of the model's."""
+    """The weights that validation uses, or None if they are the model's own."""
     if trainer.use_evaluation_weights is contextlib.nullcontext:
         return None
     with trainer.use_evaluation_weights():

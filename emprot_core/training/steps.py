@@ -1,4 +1,4 @@
-"""Any iterable of batches as optimizer steps that can start anywhere in an epoch."""
+"""Divides any iterable of batches into optimizer steps that can start anywhere in an epoch, and counts them."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from emprot_core.batch import Batch
 from emprot_core.contracts import StepLoader
+from emprot_core.errors import EmprotError
 
 Item = TypeVar("Item")
 
@@ -15,8 +16,8 @@ Item = TypeVar("Item")
 class IterableSteps:
     """A torch DataLoader, a list or any iterable of batches as a StepLoader.
 
-    To start within an epoch it reads, and leaves out, the batches before; that repeats the order only if the
-    iterable gives the same one again.
+    To start within an epoch it reads and skips the earlier batches. The order is repeated only if the iterable gives
+    the same one again.
     """
 
     def __init__(self, batches: Iterable[Batch]):
@@ -45,65 +46,65 @@ def as_step_loader(loader: Iterable[Batch] | StepLoader) -> StepLoader:
 
 
 def check_counts(trainer: Any) -> None:
-    """Raise ValueError if a number of epochs or steps is below 1."""
+    """Raise EmprotError if a number of epochs or steps is below 1."""
     for name in ("max_epochs", "max_steps", "grad_accum_steps", "validate_every_steps", "log_every_steps"):
         if (value := getattr(trainer, name)) is not None and value < 1:
-            raise ValueError(f"Trainer.{name} is {value}, expected 1 or more")
+            raise EmprotError(f"Trainer.{name} is {value}, expected 1 or more")
 
 
 def steps_done(trainer: Any) -> int | Fraction:
-    """The optimizer steps of its epoch that a training has done: a fraction where they were of another size."""
+    """The optimizer steps done in this epoch, in steps of the current size: a fraction if earlier ones differed."""
     steps = Fraction(trainer.micro_batches_done, trainer.micro_batches_per_step)
     return int(steps) if steps.denominator == 1 else steps
 
 
 def count_steps(trainer: Any, loader: StepLoader) -> tuple[int, int]:
-    """The optimizer steps of an epoch (0 for a loader without a length), and those of the whole training.
+    """The optimizer steps of one epoch (0 for a loader without a length), and of the whole training.
 
-    Counted from the current position: if the number of ranks changed, earlier steps had another size. One too many may
-    be counted then, where the epoch is not a whole number of steps.
+    They are counted from the current position: if the number of ranks changed, earlier steps had another size. In that
+    case the count may be one too high, if the epoch is not a whole number of steps.
 
     Raises:
-        ValueError: the loader is empty, or has no length and max_steps is not set.
+        EmprotError: the loader is empty, or has no length and max_steps is not set.
     """
     most = math.inf if trainer.max_steps is None else trainer.max_steps
     try:
         steps_per_epoch = loader.num_steps(trainer.grad_accum_steps)
     except TypeError:
         if trainer.max_steps is None:
-            raise ValueError("the train loader has no length, so its steps cannot be counted; set max_steps") from None
+            raise EmprotError("the train loader has no length, so its steps cannot be counted; set max_steps") from None
         return 0, trainer.max_steps
     if not steps_per_epoch:
-        raise ValueError("the train loader is empty; give it at least one batch")
+        raise EmprotError("the train loader is empty; give it at least one batch")
     left = (trainer.max_epochs - trainer.epoch) * steps_per_epoch - int(steps_done(trainer))
     return steps_per_epoch, int(min(trainer.step + max(0, left), most))
 
 
 def steps_left(trainer: Any, loader: StepLoader) -> Iterator[list[Batch]]:
-    """The micro-batches of the steps that are left of the epoch.
+    """The micro-batches of each step that is left in the epoch.
 
     Raises:
-        ValueError: a whole epoch is left, and the loader gives nothing.
+        EmprotError: the whole epoch is left, but the loader gives nothing.
     """
     is_empty = not trainer.micro_batches_done
     for step in loader.steps(trainer.epoch, steps_done(trainer), trainer.grad_accum_steps):
         is_empty = False
         yield step
     if is_empty:
-        raise ValueError(
+        raise EmprotError(
             f"the train loader gave no batch in epoch {trainer.epoch + 1}; give an iterable that can be read anew in "
             "every epoch (a list, a DataLoader), or lower max_epochs or max_steps to what it holds"
         )
 
 
 def is_validation_due(trainer: Any, is_last: bool) -> bool:
-    """After this step, which may be the last of its epoch."""
+    """Whether to validate after this step. `is_last` says whether the step is the last of its epoch."""
     every = trainer.validate_every_steps
     return trainer.step == trainer.total_steps or (is_last if every is None else trainer.step % every == 0)
 
 
 def with_last(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:
-    """Each item with whether it is the last one."""
+    """Each item, paired with whether it is the last one."""
     for item in items:
         for following in items:
             yield item, False

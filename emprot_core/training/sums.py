@@ -1,4 +1,4 @@
-"""Metrics as sums and weights, added over batches and ranks, and divided once."""
+"""Metrics as sums and weights, which are added over batches and ranks and divided once."""
 
 import math
 import time
@@ -10,25 +10,25 @@ from emprot_core.distributed import gather, sum_over_ranks, world_size
 from emprot_core.training.forward_loss import MetricTerms
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
-"""Names of metrics and the shape of their sums, () or (F,), which is that of their weights."""
+"""The name of each metric and the shape of its sum, () or (F,). Its weight has the same shape."""
 
 
 class MetricSums:
-    """Adds (sum, weight) pairs in float64 on their device; `means` is the only place that waits for it.
+    """Adds (sum, weight) pairs in float64 on their device. Adding never waits for the device; `means` does.
 
-    All of them lie in one vector: a batch, or another MetricSums, is added by one operation.
+    All pairs lie in one vector, so that a batch or another MetricSums is added in one operation.
     """
 
     def __init__(self) -> None:
         self._layout: Layout = ()
-        self._values: Tensor | None = None  # of each metric in the layout: its sum, and its weight
+        self._values: Tensor | None = None  # for each metric in the layout, its sum and then its weight
 
     def add(self, terms: MetricTerms) -> None:
         """Add the terms of a batch."""
         if not terms:
             return
         parts = [part for pair in terms.values() for part in pair]
-        if parts[0].is_cuda:  # which must not wait for the numbers
+        if parts[0].is_cuda:  # reading the numbers would wait for the device
             values = torch.cat([part.double().reshape(-1) for part in parts])
         else:
             values = torch.tensor([x for part in parts for x in _numbers(part)], dtype=torch.float64)
@@ -39,7 +39,7 @@ class MetricSums:
             self._add(other._layout, other._values)
 
     def over_ranks(self) -> "MetricSums":
-        """The sums of all ranks, by one reduction on the device; every rank must have the same metrics."""
+        """The sums of all ranks, in one reduction on the device. Every rank must have the same metrics."""
         if world_size() == 1 or self._values is None:
             return self
         total = MetricSums()
@@ -47,7 +47,7 @@ class MetricSums:
         return total
 
     def over_ranks_of_any_length(self) -> "MetricSums":
-        """The sums of all ranks, of which some may have had no batch at all; this waits for the device."""
+        """The sums of all ranks, even if some of them had no batch. Waits for the device."""
         if world_size() == 1:
             return self
         total = MetricSums()
@@ -57,15 +57,15 @@ class MetricSums:
         return total
 
     def total(self, name: str) -> Tensor:
-        """(), the sum of a metric that has one for all horizons."""
+        """The sum () of a metric that has a single one for all horizons."""
         return self._scalar(name, 0)
 
     def weight(self, name: str) -> Tensor:
-        """(), its weight."""
+        """The weight () of such a metric."""
         return self._scalar(name, 1)
 
     def means(self, prefix: str = "") -> dict[str, float]:
-        """sum / weight; a metric per horizon becomes name/h1, name/h2, ..."""
+        """sum / weight of each metric. One with a value per horizon becomes name/h1, name/h2, ..."""
         if self._values is None:
             return {}
         means = {}
@@ -76,7 +76,7 @@ class MetricSums:
         return means
 
     def state_dict(self) -> dict[str, Tensor]:
-        """(2,) or (2, F) for every metric: sum and weight."""
+        """For each metric a tensor (2,) or (2, F): its sum and its weight."""
         return self._pairs()
 
     def load_state_dict(self, state: dict[str, Tensor], device: torch.device) -> None:
@@ -88,7 +88,7 @@ class MetricSums:
             self._layout, self._values = layout, values
         elif layout == self._layout:
             self._values = self._values + values
-        else:  # other metrics than before: a run went on with another list of them
+        else:  # the metrics differ: a run was resumed with another list of them
             pairs = self._pairs()
             for name, pair in _split(layout, values).items():
                 pairs[name] = pairs[name] + pair if name in pairs else pair
@@ -119,7 +119,7 @@ class LogSums(MetricSums):
         self._since = time.perf_counter()
 
     def collect(self) -> dict[str, float]:
-        """The means as train/<metric> and the rate in tokens; begins anew."""
+        """Give the means as train/<metric>, and the tokens per second; then start again from zero."""
         now = time.perf_counter()
         logs = {**self.means("train/"), "time/tokens_per_s": float(self.weight("token_ce")) / (now - self._since)}
         self._layout, self._values, self._since = (), None, now

@@ -1,4 +1,4 @@
-"""The loop: optimizer steps, validation, events. It knows no concrete hook."""
+"""The training loop: optimizer steps, validation and events. It knows no concrete hook."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -17,18 +17,17 @@ from emprot_core.training.requests import Requests, State
 from emprot_core.training.sums import LogSums, MetricSums
 from emprot_core.training.updates import Updates
 
-VALIDATION, EPOCH_END = "validation", "epoch end"  # what a step may leave to do, in this order
+VALIDATION, EPOCH_END = "validation", "epoch end"  # what may be due after a step, in this order
 
 
 @register("core")
 class Trainer:
-    """Trains a model on optimizer steps of one or more micro-batches; hooks do everything else.
+    """Trains a model in optimizer steps of one or more micro-batches. Hooks do everything else.
 
-    What hooks read of it is listed in hooks.base.TrainerView. It can validate from the start. `attach` and
-    `load_state_dict` may come in any order, before training or not at all.
+    hooks.base.TrainerView lists what hooks may use. `attach` and `load_state_dict` are optional and come in any order.
     """
 
-    updates: Updates  # from the start of training on, as are optimizer, scheduler, parameters and gradients
+    updates: Updates  # set when training starts, as are optimizer, scheduler, parameters and gradients
 
     def __init__(
         self,
@@ -47,12 +46,13 @@ class Trainer:
     ):
         """
         Args:
-            optimizer: called with the named parameters. scheduler: with the optimizer and the number of steps.
-            extra_hooks: hooks beside `hooks`, so that a variant adds one without repeating the list.
-            max_steps: optimizer steps after which training ends if max_epochs does not end it before.
-            validate_every_steps: optimizer steps between validations; None: at the end of every epoch.
+            optimizer: a factory, called with the named parameters.
+            scheduler: a factory, called with the optimizer and the number of optimizer steps.
+            extra_hooks: hooks in addition to `hooks`, so that a variant adds one without repeating the list.
+            max_steps: training ends after so many optimizer steps, unless max_epochs ends it earlier.
+            validate_every_steps: optimizer steps between validations. None validates at the end of every epoch.
 
-        Raises ValueError if a number is below 1, or the loss needs what the model cannot give.
+        Raises ValueError if a number is below 1, or if the loss needs outputs that the model does not have.
         """
         self.max_epochs, self.max_steps, self.grad_accum_steps = max_epochs, max_steps, grad_accum_steps
         self.validate_every_steps, self.log_every_steps = validate_every_steps, log_every_steps
@@ -67,8 +67,8 @@ class Trainer:
         self.use_evaluation_weights: MakeContext = contextlib.nullcontext
         self.scaler = torch.amp.GradScaler(enabled=False)
         self.epoch = self.step = self.steps_per_epoch = self.total_steps = 0
-        self.micro_batches_done = 0  # of this epoch, over all ranks
-        self.due: list[str] = []  # what the last step left to do
+        self.micro_batches_done = 0  # in this epoch, over all ranks
+        self.due: list[str] = []  # what is still to do after the last step
         self.best: dict[str, float] = {}
         self.logs: dict[str, float] | None = None
         self.val_logs: dict[str, float] = {}
@@ -80,18 +80,18 @@ class Trainer:
         self.exception: BaseException | None = None
 
     def fit(self, train_loader: Iterable[Batch] | StepLoader, val_loader: Iterable[Batch] | None = None) -> None:
-        """Train until max_epochs, max_steps or a hook's request; `stop` says why, if it ended early."""
+        """Train until max_epochs, max_steps or a hook's request to stop. `stop` gives the reason for an early end."""
         loader = steps.as_step_loader(train_loader)
         with telling_hooks_of_errors(self):
             self._start(loader)
-            self._do_what_is_due(val_loader)  # what a run that left had begun
+            self._do_what_is_due(val_loader)  # what an interrupted run had not finished
             while self.epoch < self.max_epochs and self.step < self.total_steps and not self.requests.agree_on_stop():
                 self._run_epoch(loader, val_loader, self.total_steps)
             self.hooks.emit("on_fit_end", self)
             self.requests.write_saves(self.state_dict)
 
     def train_epoch(self, train_loader: Iterable[Batch] | StepLoader) -> dict[str, float]:
-        """One epoch, or the rest of it, without validation; gives its means of loss and metrics."""
+        """Train for one epoch, or the rest of it, without validation. Gives its means of loss and metrics."""
         loader = steps.as_step_loader(train_loader)
         self._start(loader)
         self._do_what_is_due(None)
@@ -101,22 +101,22 @@ class Trainer:
     def validate(self, val_loader: Iterable[Batch]) -> dict[str, float]:
         """The means over all batches as val/total_loss, val/token_ce, val/<metric>.
 
-        Empty if a hook asked to leave meanwhile: the validation is done anew when training is taken up again.
+        Works before any training too. If a hook asks to leave, the result is empty; a resumed run then validates again.
         """
         return validation.run(self, val_loader)
 
     def attach(self, run: RunInfo, *hooks: Hook) -> None:
-        """Tell of the run around the training, put the model on its device, and add hooks of the run."""
+        """Set the run that this training is part of, move the model to its device, and add hooks of the run."""
         self.run = run
         self.model.to(run.device)
         self.hooks = HookList([*self.hooks.hooks, *hooks])
 
     def state_dict(self) -> State:
-        """What a checkpoint holds (training.resume); from the start of training on. Every rank must ask."""
+        """The content of a checkpoint (training.resume), once training has started. All ranks must call it."""
         return resume.capture(self)
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from `state_dict`. Optimizer, hooks and random state follow when training starts.
+        """Continue from `state_dict`. Optimizer, hooks and random state are restored when training starts.
 
         Raises CheckpointError if a piece is missing, and RuntimeError if the weights do not fit the model.
         """
@@ -134,7 +134,7 @@ class Trainer:
         return self.step % self.log_every_steps == 0 or self.step == self.total_steps
 
     def _start(self, loader: StepLoader) -> None:
-        """Make the optimizer, tell the hooks that training starts, and restore a loaded state; once."""
+        """On the first call, make the optimizer, emit on_fit_start and restore a loaded state."""
         if self._has_started:
             return
         self._has_started = True
@@ -165,12 +165,12 @@ class Trainer:
             self._train_step(micro_batches)
             self.due = [VALIDATION] * steps.is_validation_due(self, is_last) + [EPOCH_END] * is_last
             self._do_what_is_due(val_loader)
-        if self.epoch == epoch and not self.due:  # the loader had no step left of an epoch that had begun
+        if self.epoch == epoch and not self.due:  # the epoch had begun, but the loader had no step left
             self.due = [EPOCH_END]
             self._do_what_is_due(val_loader)
 
     def _do_what_is_due(self, val_loader: Iterable[Batch] | None) -> None:
-        """Validate, turn to the next epoch, and only then save. A validation that a hook leaves stays due."""
+        """Validate, end the epoch, and only then save. A validation that a hook cut short stays due."""
         while self.due:
             if self.due[0] == EPOCH_END:
                 self.epoch, self.micro_batches_done = self.epoch + 1, 0

@@ -1,4 +1,4 @@
-"""Optimizer steps: gradients of a loss that is a sum over micro-batches and ranks, and what is done with them."""
+"""Optimizer steps: the gradients of a loss that is summed over micro-batches and ranks, and the updates."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,29 +12,32 @@ from emprot_core.batch import Batch
 from emprot_core.checkpoint import CheckpointError
 from emprot_core.contracts import Flattens, Optimizer, Scheduler
 from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_over_ranks, world_size
+from emprot_core.errors import EmprotError
 from emprot_core.training.sums import MetricSums
 
 
 class Updates:
     """Optimizer, scheduler, scaler and gradients of a training.
 
-    The gradient of a step is that of (sum of the loss) / (sum of its weights) over all its micro-batches and ranks.
+    A step differentiates (sum of the loss) / (sum of its weights), both over all its micro-batches and ranks.
     A parameter that the step did not use gets a zero gradient, not None.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, scheduler: Scheduler | None, num_steps: int):
         """
         Args:
-            optimizer: called with the named parameters. scheduler: with the optimizer and num_steps.
+            optimizer: a factory, called with the named parameters.
+            scheduler: a factory, called with the optimizer and num_steps.
+            num_steps: optimizer steps of the whole training.
 
         Raises:
-            ValueError: the optimizer's factory gives no optimizer, or a factory raises it.
+            EmprotError: the optimizer factory does not return an optimizer, or a factory raises ValueError.
         """
         copy_from_rank_0(model.state_dict().values())
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self.optimizer = _call("Trainer.optimizer", optimizer, named)
         if not isinstance(self.optimizer, torch.optim.Optimizer):
-            raise ValueError(
+            raise EmprotError(
                 f"Trainer.optimizer gave a {type(self.optimizer).__name__}, expected a torch.optim.Optimizer; "
                 "does the function return it?"
             )
@@ -46,7 +49,7 @@ class Updates:
         self.scaler = torch.amp.GradScaler(enabled=False)
         self._norm = torch.zeros(())
         self._learning_rate = 0.0
-        self._divisor = 0.0  # about the weight of a step; 0 before the first
+        self._divisor = 0.0  # roughly the weight of a step; 0 before the first step
         self._is_withheld = False
 
     def backward(
@@ -55,7 +58,7 @@ class Updates:
         micro_batches: Sequence[Batch],
         autocast: Callable[[], AbstractContextManager[Any]],
     ) -> MetricSums:
-        """Compute the gradients of a step; gives the sums and weights of loss and metrics over all ranks."""
+        """Compute the gradients of a step. Gives the sums and weights of loss and metrics over all ranks."""
         self._divisor = self._divisor or _divisor(micro_batches)
         sums = MetricSums()
         for batch in micro_batches:
@@ -73,7 +76,7 @@ class Updates:
         return sums
 
     def gradient_norm(self) -> Tensor:
-        """(), the norm of this step's gradients before any hook changed them."""
+        """The norm () of this step's gradients before any hook changed them."""
         return self._norm
 
     def logs(self) -> dict[str, float]:
@@ -81,22 +84,23 @@ class Updates:
         return {"train/learning_rate": self._learning_rate, "train/gradient_norm": float(self._norm)}
 
     def withhold(self, suspect: Tensor) -> None:
-        """Make the coming step leave parameters and optimizer state as they are, where `suspect` () is not finite."""
-        reads_found_inf = getattr(self.optimizer, "_step_supports_amp_scaling", False)  # how torch marks those that do
-        if reads_found_inf and suspect.is_cuda:  # without waiting for the device
+        """If `suspect` () is not finite, make the coming step change neither parameters nor optimizer state."""
+        # Optimizers that torch marks in this way read found_inf on the device, so that nothing waits for it.
+        reads_found_inf = getattr(self.optimizer, "_step_supports_amp_scaling", False)
+        if reads_found_inf and suspect.is_cuda:
             self.optimizer.found_inf = (~suspect.isfinite()).float()
         else:
             self._is_withheld = not math.isfinite(suspect)
 
     def step(self) -> None:
-        """Step the optimizer and the scheduler. A step that was withheld counts for the scheduler."""
+        """Step the optimizer and the scheduler. A withheld step also counts for the scheduler."""
         self._learning_rate = self.optimizer.param_groups[0]["lr"]
         scale = self.scaler.get_scale()
         if not self._is_withheld:
             self.scaler.step(self.optimizer)
         self._is_withheld = False
         self.scaler.update()
-        torch._foreach_zero_(self.gradients)  # where they lie: the optimizer, and CUDA graphs, know them by their place
+        torch._foreach_zero_(self.gradients)  # in place: the optimizer and CUDA graphs refer to these tensors
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
             parameter.grad = gradient
         if self.scheduler is not None and self.scaler.get_scale() >= scale:  # a lower scale: fp16 skipped the step
@@ -112,14 +116,14 @@ class Updates:
         }
 
     def load_state_dict(self, state: dict[str, Any], keep_rates: bool) -> None:
-        """Go on from `state_dict`.
+        """Continue from `state_dict`.
 
         Args:
-            keep_rates: keep the learning rate, weight decay and so on that the optimizer was made with, at the place
-                of the schedule where the state was.
+            keep_rates: keep the learning rate, weight decay and so on that this optimizer was made with. Only the
+                position in the schedule is taken from the state.
 
         Raises:
-            CheckpointError: the state is that of another optimizer, or one has a scheduler and the other has none.
+            CheckpointError: the state is of another optimizer class, or only one of state and trainer has a scheduler.
         """
         if state["optimizer_class"] != (ours := type(self.optimizer).__name__):
             raise CheckpointError(
@@ -150,13 +154,13 @@ def _call(what: str, factory: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return factory(*arguments)
     except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
+        raise EmprotError(f"{what}: {error}") from error
 
 
 def _divisor(micro_batches: Sequence[Batch]) -> float:
-    """About the weight of a step over all ranks, to divide by before the weight is known.
+    """Roughly the weight of a step over all ranks, to divide by before the weight is known.
 
-    It keeps the gradients in the range of fp16. As a power of two it changes no digit of them.
+    Dividing keeps the gradients in the range of fp16. The divisor is a power of two, so that no digit changes.
     """
     positions = sum(batch["future_cluster_ids"].numel() for batch in micro_batches)
     (most,) = max_over_ranks([positions])
@@ -164,7 +168,7 @@ def _divisor(micro_batches: Sequence[Batch]) -> float:
 
 
 def _gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    """The gradients of parameters, 0 where there was none yet. They stay where they are from now on."""
+    """The gradient tensors of parameters, zero where there was none. From now on they are only changed in place."""
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
@@ -174,7 +178,7 @@ def _gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
 def _sum_over_ranks(gradients: Sequence[Tensor]) -> None:
     """Replace every gradient by its sum over the ranks, in one reduction for each dtype.
 
-    docs/decisions/002-no-ddp-wrapper.md says why torch's wrapper is not used.
+    docs/decisions/002-no-ddp-wrapper.md says why DistributedDataParallel is not used.
     """
     if world_size() == 1:
         return

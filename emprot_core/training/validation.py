@@ -1,4 +1,4 @@
-"""Scoring batches in evaluation mode, and the validation of a training."""
+"""Scores batches in evaluation mode, and runs the validation of a training."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,13 +7,14 @@ import torch
 
 from emprot_core.batch import Batch, move_batch, validate_batch
 from emprot_core.distributed import until_all_ranks_end
+from emprot_core.errors import EmprotError
 from emprot_core.training.forward_loss import MetricTerms
 from emprot_core.training.sums import MetricSums
 
 
 @torch.no_grad()
 def score(trainer: Any, loader: Iterable[Batch]) -> Iterator[MetricTerms]:
-    """The (sum, weight) pairs of each batch of this rank; no events."""
+    """The (sum, weight) pairs of each batch of this rank. Emits no events."""
     trainer.forward_loss.eval()
     for batch in loader:
         with trainer.autocast():
@@ -23,12 +24,12 @@ def score(trainer: Any, loader: Iterable[Batch]) -> Iterator[MetricTerms]:
 
 
 def run(trainer: Any, loader: Iterable[Batch]) -> dict[str, float]:
-    """Validate, with the events of it. Gives the means over all batches and ranks as val/<metric>.
+    """Validate and emit the events of validation. Gives the means over all batches and ranks as val/<metric>.
 
-    They are empty, and `val_logs` and `best` stay, if a hook asked to leave meanwhile.
+    If a hook asks to leave meanwhile, the result is empty, and `val_logs` and `best` stay as they were.
 
     Raises:
-        ValueError: there is no batch.
+        EmprotError: there is no batch.
     """
     trainer.hooks.emit("on_validation_start", trainer)
     sums = MetricSums()
@@ -40,7 +41,7 @@ def run(trainer: Any, loader: Iterable[Batch]) -> dict[str, float]:
                 return {}
     means = sums.over_ranks_of_any_length().means("val/")
     if not means:
-        raise ValueError("the validation loader gave no batch; give it one, or train without validation")
+        raise EmprotError("the validation loader gave no batch; give it one, or train without validation")
     trainer.val_logs, loss = means, means["val/total_loss"]
     trainer.is_best = loss < trainer.best.get("val/total_loss", float("inf"))
     if trainer.is_best:

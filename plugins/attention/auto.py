@@ -1,4 +1,4 @@
-"""Which kernel is the fastest here: the nearest of the shapes that benchmarks/attention.py has measured."""
+"""Chooses the kernel that was the fastest at the nearest shape that benchmarks/attention.py has measured."""
 
 import math
 
@@ -15,15 +15,15 @@ from .table import FASTEST
 
 KERNELS: dict[str, Attention] = {kernel.__name__: kernel for kernel in (einsum, sdpa, grouped, packed)}
 TRACEABLE = ("einsum", "sdpa")
-"""Those that torch.compile takes into its graph."""
+"""The kernels that torch.compile can take into its graph."""
 
 
 @register("attention")
 def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """The arguments of `einsum`, by the kernel that was the fastest at the nearest measured shape.
+    """Takes the arguments of `einsum` and runs the kernel that was the fastest at the nearest measured shape.
 
-    Depends on the device, the dtype, the numbers of queries and keys, the size of a head, and on whether mask and bias
-    are the same for all queries. What nobody measured, CUDA first of all, goes to `sdpa`.
+    The choice depends on the device, the dtype, the numbers of queries and keys, the size of a head, and on whether
+    mask and bias are the same for all queries. Cases that nobody measured, above all CUDA, use `sdpa`.
     """
     sizes = (q.shape[2], k.shape[2], q.shape[3])
     name = choice(q.device.type, q.dtype, sizes, _by_query(mask, bias), torch.compiler.is_compiling())
@@ -33,7 +33,7 @@ def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tens
 def choice(
     device: str, dtype: torch.dtype, sizes: tuple[int, int, int], by_query: bool, compiling: bool = False
 ) -> str:
-    """The name of the kernel that `auto` takes; sizes are queries, keys and the size of a head."""
+    """The name of the kernel that `auto` uses; `sizes` are the numbers of queries and keys and the head size."""
     rows = FASTEST.get((device, str(dtype).removeprefix("torch."), by_query))
     if rows is None:
         return "sdpa"

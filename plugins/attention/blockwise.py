@@ -1,6 +1,7 @@
-"""What the two block-wise CPU kernels share: masks and biases of a block, and its softmax, in units of log 2.
+"""What the two block-wise CPU kernels share: masks and biases of a block, and its softmax.
 
-torch.exp2 is vectorised where torch.exp goes through MKL: 0.16 against 0.68 ns an element on one Zen 5 core.
+Scores are in units of log 2, because torch.exp2 is vectorised while torch.exp goes through MKL: 0.16 against 0.68 ns
+per element on one Zen 5 core.
 """
 
 import math
@@ -14,12 +15,12 @@ from torch import Tensor
 
 LOG2_E = 1 / math.log(2)
 _FORBIDDEN = -1e38
-"""Added to the score of a masked key. Not -inf: a row without keys would be NaN. No score or bias shows beside it."""
+"""Added to a masked key's score; any score or bias is negligible next to it. -inf would make NaN without any key."""
 
 
 @dataclass
 class ScoreBias:
-    """What is added to the scores (batch, heads, queries, keys), each of which broadcasts to it in all 4 dimensions."""
+    """What is added to the scores (batch, heads, queries, keys); both tensors have 4 dimensions and broadcast."""
 
     bias: Tensor | None = None
     penalty: Tensor | None = None  # _FORBIDDEN where a key is masked, else 0
@@ -32,13 +33,13 @@ class ScoreBias:
         return cls(bias, penalty)
 
     def block(self, sequences: slice, heads: slice = slice(None), queries: slice = slice(None)) -> "ScoreBias":
-        """Those of a part of the scores."""
+        """The bias and the penalty of a part of the scores."""
         return ScoreBias(
             *(None if x is None else block_of(x, sequences, heads, queries) for x in (self.bias, self.penalty))
         )
 
     def add_to_(self, scores: Tensor) -> None:
-        """scores (batch, heads, queries, keys), in units of log 2."""
+        """Add both in place to scores (batch, heads, queries, keys) in units of log 2."""
         if self.bias is not None:
             scores.add_(self.bias, alpha=LOG2_E)
         if self.penalty is not None:
@@ -46,7 +47,7 @@ class ScoreBias:
 
 
 def block_of(x: Tensor, sequences: slice, heads: slice, queries: slice) -> Tensor:
-    """x (batch, heads, queries, any), whole along the dimensions in which it broadcasts."""
+    """A block of x (batch, heads, queries, any); dimensions of size 1, which broadcast, are kept whole."""
     chosen = (sequences, heads, queries)
     return x[tuple(slice(None) if size == 1 else s for size, s in zip(x.shape, chosen, strict=False))]
 
@@ -57,12 +58,15 @@ def four_dimensional(x: Tensor | None) -> Tensor | None:
 
 
 def has_key(log2_sum: Tensor) -> Tensor:
-    """Whether each query has a key, told by `softmax_`: not where all of them are masked, or biased by -inf."""
+    """Whether each query has a key, by the log2_sum of `softmax_`; False if all are masked, or biased by -inf."""
     return log2_sum > _FORBIDDEN / 2
 
 
 def softmax_(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Makes of scores (..., keys) in log 2 their weights before division; gives their sum and log2(sum 2^scores)."""
+    """Turn scores (..., keys), in units of log 2, into weights in place; return their sum and log2(sum 2^scores).
+
+    The weights are not divided by their sum yet. Both results are (..., 1).
+    """
     largest = scores.amax(dim=-1, keepdim=True)
     scores.sub_(largest).exp2_()
     total = scores.sum(dim=-1, keepdim=True)
@@ -70,18 +74,18 @@ def softmax_(scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def elementwise_dtype(dtype: torch.dtype) -> torch.dtype:
-    """float32 for what is not a product, float64 in float64."""
+    """The dtype of all operations but products: float64 for float64, else float32."""
     return torch.float64 if dtype is torch.float64 else torch.float32
 
 
 def token_major(like: Tensor, num_tokens: int) -> Tensor:
-    """An empty (batch, heads, tokens, d) laid out as (batch, tokens, heads, d), so that heads join for nothing."""
+    """An empty (batch, heads, tokens, d) stored as (batch, tokens, heads, d), so that joining heads costs nothing."""
     batch, heads, _, d = like.shape
     return like.new_empty(batch, num_tokens, heads, d).transpose(1, 2)
 
 
 def without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
-    """function(ctx, tensor, ...) of an autograd.Function, in the dtypes it chose itself: its buffers have them."""
+    """Wraps function(ctx, tensor, ...) of an autograd.Function to run without autocast: its buffers fix the dtypes."""
 
     @wraps(function)
     def run(ctx: Any, tensor: Tensor, *rest: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Attention over many short sequences: a group of them at a time, all heads, so that a group stays in the cache."""
+"""Attention over many short sequences, computed for all heads of a group of them that fits in the cache."""
 
 from typing import Any
 
@@ -21,16 +21,16 @@ from .blockwise import (
 )
 
 _SCORES_PER_GROUP = 1 << 17
-"""With these, a group's queries, keys and values take about 1 MB: the second-level cache of one core."""
+"""With this many, a group's queries, keys and values take about 1 MB, the second-level cache of one core."""
 _SAVED_KEYS = 16
-"""Up to so many keys the weights are smaller than the values and are kept; beyond, backward computes them again."""
+"""Up to this many keys, the weights are smaller than the values and are kept; above, backward recomputes them."""
 
 
 @register("attention")
 def grouped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """The arguments and numbers of `einsum`; made for a residue's K <= 64 frames times thousands of residues.
+    """Same arguments and results as `einsum`; made for K <= 64 frames of each of thousands of residues.
 
-    Forward and backward are written by hand. Not differentiable twice, and torch.compile breaks the graph here.
+    Forward and backward are written by hand. It is not differentiable twice, and torch.compile breaks the graph here.
     """
     return _Grouped.apply(q, k, v, four_dimensional(mask), four_dimensional(bias))
 
@@ -88,7 +88,7 @@ class _Grouped(Function):
                     shaped.mul_(has_key(saved[group]))
             grad_scores = torch.bmm(grads, values.mT)
             _put(grad_v[group], torch.bmm(weights.mT, grads))
-            # sum_k w dw equals the sum over d of grad times out, by the definition of out; the shorter is computed.
+            # By the definition of out, sum_k w dw equals the sum over d of grad times out; compute the shorter sum.
             if num_keys <= q.shape[-1]:
                 mean = (grad_scores * weights).sum(dim=-1, keepdim=True)
             else:
@@ -110,7 +110,7 @@ def _groups(q: Tensor, k: Tensor) -> list[slice]:
 
 
 def _rows(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """(sequences, heads, tokens, d) -> (sequences x heads, tokens, d), in one piece."""
+    """(sequences, heads, tokens, d) -> (sequences x heads, tokens, d), contiguous."""
     return x.new_empty(x.shape, dtype=dtype).copy_(x).flatten(0, 1)
 
 
@@ -123,7 +123,7 @@ def _scores(queries: Tensor, keys: Tensor, out: Tensor | None) -> Tensor:
 
 
 def _put(target: Tensor, rows: Tensor, scale: Tensor | float | None = None) -> None:
-    """target (sequences, heads, tokens, d) = scale x rows (sequences x heads, tokens, d)."""
+    """Set target (sequences, heads, tokens, d) to scale x rows (sequences x heads, tokens, d)."""
     rows = rows.view(target.shape)
     if scale is None:
         target.copy_(rows)

@@ -1,4 +1,4 @@
-"""Attention over long sequences: one at a time, over its valid keys alone, a block of queries after another."""
+"""Attention over long sequences: one sequence at a time, over its valid keys only, in blocks of queries."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,17 +24,17 @@ from .blockwise import (
 )
 
 _SCORES_PER_BLOCK = 1 << 20
-"""4 MB in fp32. More gives no speed, less makes the products small."""
+"""4 MB in float32. More is not faster, and less makes the products small."""
 
 
 @register("attention")
 def packed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """The arguments and numbers of `einsum`; made for hundreds of keys and more, some of them masked, on a CPU.
+    """Same arguments and results as `einsum`; made for hundreds of keys or more, some of them masked, on a CPU.
 
-    Keys that no query may see are left out, unless there is a bias for each key. Scores are made again in the backward
-    pass (Dao et al. 2022, "FlashAttention", algorithm 4), so memory grows with the tokens and not with their square.
-    Forward and backward are written by hand. Not differentiable twice, and torch.compile breaks the graph here; on an
-    accelerator the choice of keys waits for the device.
+    Keys that no query may see are left out, unless there is a bias for each key. The backward pass recomputes the
+    scores (Dao et al. 2022, "FlashAttention", algorithm 4), so memory grows with the number of tokens, not its square.
+    Forward and backward are written by hand. It is not differentiable twice, and torch.compile breaks the graph here.
+    On an accelerator, selecting the keys waits for the device.
     """
     return _Packed.apply(q, k.to(q.dtype), v.to(q.dtype), four_dimensional(mask), four_dimensional(bias))
 
@@ -69,7 +69,8 @@ class _Packed(Function):
         grad_bias = torch.zeros_like(bias, dtype=dtype) if ctx.needs_input_grad[4] else None
         for sequence in range(q.shape[0]):
             keys = _Keys(sequence, k, v, mask, bias, dtype)
-            sums = q.new_zeros(2, q.shape[1], q.shape[-1], keys.count, dtype=dtype)  # of keys and values, transposed
+            # The gradients of keys and values, transposed, summed over the blocks of queries.
+            sums = q.new_zeros(2, q.shape[1], q.shape[-1], keys.count, dtype=dtype)
             for head, rows in _blocks(q, keys.count):
                 queries, grads = q[sequence, head, rows], grad[sequence, head, rows].contiguous()
                 log2_sum = log2_sums[sequence, head, rows]
@@ -121,7 +122,7 @@ class _Keys:
         return scores
 
     def put(self, target: Tensor, sums: Tensor) -> None:
-        """Writes sums (heads, d, count) to target[sequence] (heads, keys, d); zeros for keys that were left out."""
+        """Write sums (heads, d, count) to target[sequence] (heads, keys, d), and zeros for keys that were left out."""
         rows = sums.to(target.dtype).permute(2, 0, 1).contiguous()
         tokens = target[self.sequence].transpose(0, 1)
         if self.indices is None:
@@ -135,7 +136,7 @@ def _where(sequence: int, head: int, rows: slice) -> tuple[slice, slice, slice]:
 
 
 def _blocks(q: Tensor, num_keys: int) -> Iterator[tuple[int, slice]]:
-    """Every head and block of queries; none where there are no keys."""
+    """Every head with every block of queries; nothing if there are no keys."""
     if not num_keys:
         return
     num_queries = q.shape[2]

@@ -1,4 +1,4 @@
-"""The bar: persistence, the window's frequencies, Markov and the unigram, mixed by four weights for each horizon."""
+"""The baseline to beat: persistence, window frequencies, Markov and unigram, with four weights per horizon."""
 
 from collections.abc import Iterable
 
@@ -18,16 +18,16 @@ from .tally import Entries, best_entry
 class Interpolated:
     """p(y) = w1 [y = last] + w2 freq_window(y) + w3 P_h(y | last) + w4 unigram(y), w by EM on the training windows.
 
-    Weights from the windows that filled the tables trust the tables too much: with weights from the validation windows
-    it is .03 (h = 1) to .05 bits (h = 4) better on the embedded sample. A part that is not defined (no ID in the last
-    frame, or in the whole window) is the unigram there.
+    The weights come from the windows that filled the tables, so they trust the tables too much: with weights from the
+    validation windows the baseline is .03 (h = 1) to .05 bits (h = 4) better on the embedded sample. Where a part is
+    undefined (no ID in the last frame, or in the whole window), the unigram takes its place.
     """
 
     name = "interpolated"
 
     def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None:
-        # All parts depend on (last, target, frames showing the target, frames known) alone. Counting how often each
-        # such case comes takes one pass over the windows and far less memory than the windows.
+        # All parts depend only on the last ID, the target, and how many frames show the target or are known. Counting
+        # how often each such case occurs takes one pass over the windows and far less memory than the windows.
         frames = 0
 
         def case(at: Positions) -> np.ndarray:
@@ -72,10 +72,12 @@ class Interpolated:
 def parts(
     markov: Markov, last: np.ndarray, ids: np.ndarray, stays: np.ndarray, seen: np.ndarray, known: np.ndarray
 ) -> np.ndarray:
-    """(4, ...) the probability of each ID by each part; the arguments broadcast.
+    """The probability (4, ...) of each ID under each of the four parts; the arguments broadcast.
 
     Args:
-        stays: whether the ID is the last one. seen: frames of the window that show it. known: frames with an ID.
+        stays: whether the ID equals the last one.
+        seen: number of frames of the window that show the ID.
+        known: number of frames of the window with a known ID.
     """
     unigram = markov.unigram(ids)
     persistence = np.where(last >= 0, stays, unigram)

@@ -1,4 +1,4 @@
-"""The hardest baseline known: the interpolated one with tables of each residue's own. Needs the same protein."""
+"""The hardest baseline known: interpolated, plus tables of each residue. Only for proteins seen in training."""
 
 from collections.abc import Iterable
 
@@ -17,10 +17,11 @@ from .tally import Entries, best_entry
 
 @register("baseline", "interpolated_residue")
 class InterpolatedResidue:
-    """interpolated + w5 occupancy of the residue + w6 its own Markov table, backed off to the pooled one.
+    """interpolated + w5 occupancy of the residue + w6 Markov table of the residue, backed off to the pooled one.
 
-    The tables come from training; the six weights of each horizon by EM on *validation*, as the tables of single
-    residues are too sharp on the windows they were counted on. Without validation windows the weights are equal.
+    The tables are counted in training. The six weights of each horizon are fitted by EM on *validation*, because tables
+    of single residues are too sharp on the windows they were counted on. Without validation windows the weights are
+    equal.
     """
 
     name = "interpolated_residue"
@@ -50,7 +51,7 @@ class InterpolatedResidue:
         return [em_weights(components, np.ones(components.shape[1])) for components in joined]
 
     def _parts_at(self, at: Positions, ids: np.ndarray) -> np.ndarray:
-        """(6, P, J) the probability by each part of IDs (P, J)."""
+        """The probability (6, P, J) of IDs (P, J) under each of the six parts."""
         last, site, known = at.last[:, None], at.site[:, None], at.num_known[:, None]
         pooled = parts(self._markov[at.horizon], last, ids, ids == last, at.num_seen(ids), known)
         return np.concatenate([pooled, self._own_parts(at.horizon, site, last, ids)])
@@ -67,7 +68,7 @@ class InterpolatedResidue:
         return mixture_forecast(at, probability, self._best_outside(at))
 
     def _best_outside(self, at: Positions) -> np.ndarray:
-        """Candidates: what the residue ever showed, what can win in the pooled row, and the commonest class."""
+        """The best of these candidates: IDs the residue showed, IDs that can win the pooled row, the commonest ID."""
         markov, occupancy = self._markov[at.horizon], self._occupancy[at.horizon]
         _, first, which = np.unique(_context(at, markov.table.num_clusters), return_index=True, return_inverse=True)
         site, last, known = at.site[first], at.last[first], at.num_known[first] > 0
@@ -81,5 +82,5 @@ class InterpolatedResidue:
 
 
 def _context(at: Positions, num_clusters: int) -> np.ndarray:
-    """(P,) a number for all that decides the best class outside the history: site, last ID, whether any is known."""
+    """A number (P,) for all that decides the best class outside the history: site, last ID, whether any is known."""
     return (at.site * (num_clusters + 1) + at.last + 1) * 2 + (at.num_known > 0)

@@ -1,4 +1,4 @@
-"""Every residue moves by the pooled transition table of its lag time, from its last frame."""
+"""Every residue moves from its last frame by transition tables pooled over residues, one per lag time."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from .tally import best_entry
 
 @register("baseline", "markov")
 class MarkovBaseline:
-    """P_h(y | last), counts + .01, normalised, a table for every horizon; the unigram where `last` is missing."""
+    """P_h(y | last) = (count + .01), normalised, with one table per horizon; the unigram if `last` is missing."""
 
     name = "markov"
 

@@ -1,4 +1,4 @@
-"""Mixtures of tables: weights by expectation maximisation, and their exact most probable class."""
+"""Mixtures of tables: weights by expectation maximisation (EM), and the exact most probable class."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,15 @@ import numpy as np
 from .positions import Positions
 
 _EM_STEPS = 60
-_LEAST_WEIGHT = 1e-12  # a weight may shrink by a factor at every step, but must not end as 0: log p would be -inf
+_LEAST_WEIGHT = 1e-12  # a weight can shrink at every step, but must not become 0: log p would be -inf
 
 
 def em_weights(components: np.ndarray, counts: np.ndarray, steps: int = _EM_STEPS) -> np.ndarray:
-    """(M,) mixture weights after `steps` of EM from equal ones.
+    """The mixture weights (M,) after `steps` steps of EM, which starts from equal weights.
 
     Args:
         components: (M, P) each component's probability of each observation.
-        counts: (P,) how often each observation came.
+        counts: (P,) how often each observation occurred.
     """
     weights = np.full(len(components), 1 / len(components))
     if not counts.sum():
@@ -33,12 +33,12 @@ def mixture_forecast(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The most probable class and the nll of the target (nats), each (P,).
 
-    Outside a residue's history a mixture of C classes depends on few things (the last ID, the site), so its best
-    class there is found once for all positions that share them; the few classes inside are tried one by one.
+    For classes outside a residue's history, the mixture depends on few things (the last ID, the site), so the best of
+    these classes is found once for all positions that share them. The few classes in the history are tried one by one.
 
     Args:
-        probability: p(y) of IDs (P, J), for each position J of them.
-        best_outside: (P,) the most probable class if no class were favoured for being in the history.
+        probability: gives p(y) of IDs (P, J), J of them for each position.
+        best_outside: (P,) the class that would be most probable if the history favoured none.
     """
     candidates = np.concatenate([at.history, best_outside[:, None]], axis=1)
     values = np.where(candidates >= 0, probability(np.maximum(candidates, 0)), -1.0)

@@ -15,7 +15,7 @@ from .tally import best_entry
 
 @register("baseline", "occupancy")
 class OccupancyBaseline:
-    """p(y) = (count at the residue + 5 unigram(y)) / (n + 5), a table for every horizon."""
+    """p(y) = (count of y at the residue + 5 unigram(y)) / (n + 5), n its total count; one table per horizon."""
 
     name = "occupancy"
 

@@ -14,7 +14,7 @@ from .positions import most_common_target
 
 @register("baseline", "persistence")
 class Persistence:
-    """y = the last known ID of the window; the commonest training target where the window has none."""
+    """y = the last known ID of the window, or the commonest training target if the window has none."""
 
     name = "persistence"
 

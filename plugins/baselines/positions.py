@@ -1,4 +1,4 @@
-"""The counted positions of a batch, horizon by horizon: what a baseline counts and forecasts."""
+"""The positions of a batch whose target counts, by horizon: baselines are fitted on them and forecast them."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import numpy as np
 from emprot_core.batch import Batch, target_mask
 from emprot_core.contracts import Prediction
 from emprot_core.data.history import observed_history
+from emprot_core.errors import EmprotError
 
 from .tally import Tally
 
@@ -22,7 +23,7 @@ class Positions(NamedTuple):
     residue: np.ndarray  # (P,) column of the batch
     history: np.ndarray  # (P, K) the residue's last K IDs, MISSING_ID where unknown
     target: np.ndarray  # (P,)
-    site: np.ndarray  # (P,) number of the (protein, residue): the same in every window of a protein
+    site: np.ndarray  # (P,) number of the (protein, residue) pair, the same in every window of a protein
 
     @property
     def last(self) -> np.ndarray:
@@ -47,16 +48,16 @@ Forecast = Callable[[Positions], tuple[np.ndarray, np.ndarray | None]]
 
 
 def positions(batch: Batch) -> list[Positions]:
-    """The counted positions of a batch, one entry a horizon.
+    """The positions of a batch whose target counts, one entry per horizon.
 
     Raises:
-        ValueError: the batch has no group_ids, or a protein has more than 65,536 residues.
+        EmprotError: the batch has no group_ids, or a protein has more than 65,536 residues.
     """
     if "group_ids" not in batch:
-        raise ValueError("the batch has no 'group_ids'; baselines need them to tell proteins apart: add (B,) long")
+        raise EmprotError("the batch has no 'group_ids'; baselines need them to tell proteins apart: add (B,) long")
     history = observed_history(batch)
     if history.shape[2] > _RESIDUES_PER_PROTEIN:
-        raise ValueError(f"a protein has {history.shape[2]} residues, expected at most {_RESIDUES_PER_PROTEIN}")
+        raise EmprotError(f"a protein has {history.shape[2]} residues, expected at most {_RESIDUES_PER_PROTEIN}")
     mask = target_mask(batch).cpu().numpy()
     targets = batch["future_cluster_ids"].cpu().numpy()
     groups = batch["group_ids"].cpu().numpy()
@@ -70,10 +71,10 @@ def positions(batch: Batch) -> list[Positions]:
 
 
 def count_keys(batches: Iterable[Batch], key: Callable[[Positions], np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """One (keys, counts) a horizon: how often each key comes among the counted positions of all batches.
+    """For each horizon (keys, counts): how often each key occurs at the counted positions of all batches.
 
     Raises:
-        ValueError: there is no batch.
+        EmprotError: there is no batch.
     """
     tallies: list[Tally] = []
     for batch in batches:
@@ -82,12 +83,12 @@ def count_keys(batches: Iterable[Batch], key: Callable[[Positions], np.ndarray])
                 tallies.append(Tally())
             tallies[at.horizon].add(key(at))
     if not tallies:
-        raise ValueError("there are no training windows to fit a baseline on; give the training split some")
+        raise EmprotError("there are no training windows to fit a baseline on; give the training split some")
     return [tally.result() for tally in tallies]
 
 
 def most_common_target(batches: Iterable[Batch], num_clusters: int) -> int:
-    """The commonest cluster among the counted targets of all batches; of equally common ones the smallest ID."""
+    """The commonest cluster among the counted targets of all batches; on ties, the smallest ID."""
     counts = np.zeros(num_clusters, np.int64)
     for batch in batches:
         targets = batch["future_cluster_ids"][target_mask(batch)].cpu().numpy()
@@ -96,7 +97,7 @@ def most_common_target(batches: Iterable[Batch], num_clusters: int) -> int:
 
 
 def predict_positions(batch: Batch, forecast: Forecast) -> Prediction:
-    """The Prediction of a batch by a forecast of its counted positions; 0 elsewhere."""
+    """The Prediction of a batch from a forecast of its counted positions; it is 0 elsewhere."""
     shape = tuple(batch["future_cluster_ids"].shape)
     predicted = np.zeros(shape, np.int64)
     nll = np.zeros(shape)

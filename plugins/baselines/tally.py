@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from emprot_core.errors import EmprotError
+
 _PENDING_KEYS = 1 << 22
 
 
 class Tally:
-    """Counts int64 keys (from 0 on) as they come, in memory for the different ones."""
+    """Counts int64 keys (0 or more) as they come; memory grows with the number of different keys only."""
 
     def __init__(self) -> None:
         self._keys, self._counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -23,7 +25,7 @@ class Tally:
             self._merge()
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """The different keys, ascending, and how often each came (int64)."""
+        """The different keys, ascending, and how often each occurred (int64)."""
         self._merge()
         return self._keys, self._counts
 
@@ -35,9 +37,9 @@ class Tally:
 
 
 class Entries(NamedTuple):
-    """E entries of several asked rows (queries)."""
+    """E entries of several requested rows (queries)."""
 
-    query: np.ndarray  # (E,) which of the asked rows the entry belongs to
+    query: np.ndarray  # (E,) which of the requested rows the entry belongs to
     ids: np.ndarray  # (E,) cluster ID
 
     def joined(self, other: "Entries") -> "Entries":
@@ -45,22 +47,22 @@ class Entries(NamedTuple):
         return Entries(np.concatenate([self.query, other.query]), np.concatenate([self.ids, other.ids]))
 
     def with_id(self, cluster_id: int, num_queries: int) -> "Entries":
-        """These and one more entry, the same ID, for each query."""
+        """These entries, and one more with the given ID for each query."""
         return self.joined(Entries(np.arange(num_queries), np.full(num_queries, cluster_id)))
 
 
 class CountTable:
-    """A sparse table of counts: row labels (any int64 from 0 on) x C clusters."""
+    """A sparse table of counts: row labels (any int64, 0 or more) x C clusters."""
 
     def __init__(self, rows: np.ndarray, ids: np.ndarray, counts: np.ndarray, num_clusters: int):
-        """rows, ids, counts: (E,) entries in any order; equal ones are added up. ids lie in [0, C)."""
+        """rows, ids, counts: (E,) entries in any order; counts of the same place are added up. ids lie in [0, C)."""
         if len(rows) and int(rows.max()) >= np.iinfo(np.int64).max // num_clusters:
-            raise ValueError(
+            raise EmprotError(
                 f"row {rows.max()} of {num_clusters} clusters does not fit an int64 key; "
                 "fit this baseline on fewer proteins or on a smaller vocabulary"
             )
         self.num_clusters = num_clusters
-        # A zero at (0, 0) changes no count and spares every look-up the case of an empty table.
+        # A zero at (0, 0) changes no count, and look-ups need not handle an empty table.
         keys, self.counts = _sum_by_key(np.append(rows * num_clusters + ids, 0), np.append(counts, 0))
         self._keys = keys
         self._entry_rows, self.ids = np.divmod(keys, num_clusters)
@@ -69,12 +71,12 @@ class CountTable:
         self._totals = np.bincount(self._row_index, self.counts)
 
     def count(self, rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """The count at each (row, ID), float64; 0 where never seen or the row is negative."""
+        """The count at each (row, ID), float64; 0 if it was never seen or the row is negative."""
         at, found = _find(self._keys, np.where(rows >= 0, rows * self.num_clusters + ids, -1))
         return np.where(found, self.counts[at], 0.0)
 
     def total(self, rows: np.ndarray) -> np.ndarray:
-        """The sum of each row, float64; 0 where never seen."""
+        """The sum of each row, float64; 0 if it was never seen."""
         at, found = _find(self._rows, rows)
         return np.where(found, self._totals[at], 0.0)
 
@@ -87,17 +89,17 @@ class CountTable:
         return Entries(query, self.ids[self._bounds[at[query]] + within])
 
     def frontier(self, preference: np.ndarray) -> "CountTable":
-        """The entries that can win a row: no other entry of it has a greater count and a greater preference.
+        """The entries that can win a row: no other entry of the row has a greater count and a greater preference.
 
-        Whatever a, b >= 0, one of those kept has the row's greatest a * count + b * preference.
+        For any a, b >= 0, one of the entries kept has the greatest a * count + b * preference of its row.
 
         Args:
-            preference: (C,) float, of each cluster.
+            preference: (C,) float, one value per cluster.
         """
         rank = np.unique(preference, return_inverse=True)[1]
         order = np.lexsort((-rank[self.ids], -self.counts, self._row_index))
-        # Within a row, by falling count, an entry stays if it is preferred to all before it: a running maximum of
-        # the ranks, lifted from row to row so that one pass serves all rows.
+        # With each row sorted by falling count, an entry stays if its preference exceeds all before it. This is a
+        # running maximum of the ranks, with an offset per row so that one pass serves all rows.
         height = self._row_index[order] * len(rank) + rank[self.ids[order]]
         before = np.concatenate([[-1], np.maximum.accumulate(height)[:-1]])
         kept = order[height > before]
@@ -105,7 +107,10 @@ class CountTable:
 
 
 def best_entry(entries: Entries, values: np.ndarray, num_queries: int) -> np.ndarray:
-    """(num_queries,) the ID of greatest value among the entries of each query; each must have one. Ties: the last."""
+    """The ID (num_queries,) of the entry with the greatest value for each query; on ties, the last one.
+
+    Every query must have an entry.
+    """
     order = np.lexsort((values, entries.query))
     ends = np.searchsorted(entries.query[order], np.arange(num_queries), side="right") - 1
     return entries.ids[order[ends]]
@@ -120,6 +125,6 @@ def _sum_by_key(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each wanted key is in the ascending keys (a safe place if it is not), and whether it is there."""
+    """The index of each wanted key in the ascending keys (any valid one if it is absent), and whether it is there."""
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return at, keys[at] == wanted

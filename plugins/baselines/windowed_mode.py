@@ -14,7 +14,7 @@ from .positions import most_common_target
 
 @register("baseline", "windowed_mode")
 class WindowedMode:
-    """y = the commonest ID of the window, of equally common ones the most recent; else the commonest target."""
+    """y = the commonest ID of the window (on ties the most recent), or the commonest target if it has none."""
 
     name = "windowed_mode"
 
@@ -25,7 +25,7 @@ class WindowedMode:
         history = observed_history(batch)
         predicted = np.full((history.shape[0], history.shape[2]), self._fallback)
         most = np.zeros_like(predicted)
-        for frame in history.swapaxes(0, 1)[::-1]:  # the most recent first: a later tie must not win
+        for frame in history.swapaxes(0, 1)[::-1]:  # most recent first: on ties the older ID must not win
             seen = np.where(frame >= 0, (history == frame[:, None]).sum(axis=1), 0)
             predicted, most = np.where(seen > most, frame, predicted), np.maximum(seen, most)
         return Prediction(np.repeat(predicted[:, None], batch["future_cluster_ids"].shape[1], axis=1), None)

@@ -1,4 +1,4 @@
-"""Endless data of a process whose exact distribution is known: does a model learn what there is to learn?"""
+"""Endless data from a process whose exact distribution is known, to test how much of it a model learns."""
 
 import hashlib
 import json
@@ -10,23 +10,25 @@ import torch
 from torch import Tensor
 
 from emprot_core.contracts import Split, Vocabulary
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .synthetic_process import CoupledProcess, entropy_bits
 from .synthetic_windows import SyntheticLoader, SyntheticWindows
 
-_VERSION = 1  # raised when the same parameters come to give other windows
-_BAYES_STREAM = len(get_args(Split))  # the streams 0, 1, 2 are those of the splits
+_VERSION = 1  # raise it when the same parameters no longer give the same windows
+_BAYES_STREAM = len(get_args(Split))  # the splits use streams 0, 1 and 2
 _BAYES_TRAJECTORIES = 64
 
 
 @register("data")
 class Synthetic:
-    """Windows of N residues on one random cycle, each driven by its two last states and by its neighbour's last.
+    """Windows of N residues on a random cycle; each depends on its last two states and its neighbour's last one.
 
     p(x[t+1,n] = y | past) = softmax_y(2 [y = x[t,n]] + g1 G1[x[t,n], y] + g2 G2[x[t-1,n], y] + g3 G3[x[t,nb(n)], y]).
-    g2 sets the memory, g3 the coupling. Batches have a key more, next_distribution (B, N, C): the exact p at h = 1,
-    which metrics.ExactKL reads. Training windows never come twice; validation and test windows are always the same.
+    g2 sets the memory, g3 the coupling to the neighbour nb(n). Batches have one more key, next_distribution (B, N, C):
+    the exact p at h = 1, which metrics.ExactKL reads. Training windows never repeat; validation and test windows are
+    always the same.
     """
 
     def __init__(
@@ -47,15 +49,16 @@ class Synthetic:
     ):
         """
         Args:
-            history: K, at least 2 frames: the process remembers two.
+            history: K, at least 2 frames, because the process remembers two.
             horizon: F, frames to predict.
-            g1, g2, g3: strengths of the residue's own state, its state before that, and its neighbour's.
-            process_seed: of G1, G2, G3 and the cycle. The windows depend on the run's seed as well.
-            batch_size: windows of a micro-batch in training. eval_batch_size: in validation and test.
-            train_windows: of one epoch; baselines are fitted on the first epoch's.
+            g1, g2, g3: how strongly the residue's last state, its state before that and its neighbour's last state act.
+            process_seed: seed of G1, G2, G3 and the cycle. The windows depend on the run's seed as well.
+            batch_size: windows of a micro-batch in training.
+            eval_batch_size: windows of a batch in validation and test.
+            train_windows: training windows in one epoch; baselines are fitted on those of the first epoch.
 
         Raises:
-            ValueError: a size or seed is too small.
+            EmprotError: a size or seed is too small.
         """
         strengths = {"g1": float(g1), "g2": float(g2), "g3": float(g3)}
         process: dict[str, Any] = {**strengths, "num_residues": num_residues, "num_clusters": num_clusters}
@@ -73,7 +76,7 @@ class Synthetic:
         self.digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
     def num_windows(self, split: Split) -> int:
-        """Windows of a split, over all ranks; of the training split: of one epoch."""
+        """The number of windows of a split, over all ranks; for training, the number in one epoch."""
         return self._num_windows[split]
 
     def loader(self, split: Split, seed: int = 0) -> SyntheticLoader:
@@ -81,7 +84,7 @@ class Synthetic:
         return self._loader(split, seed, rank=None, world_size=None)
 
     def all_windows(self, split: Split) -> SyntheticLoader:
-        """Every window of a split (training: of the first epoch of seed 0) once, on every rank the same."""
+        """Every window of a split once, the same on every rank; for training, those of the first epoch of seed 0."""
         return self._loader(split, seed=0, rank=0, world_size=1)
 
     def class_counts(self) -> Tensor:
@@ -94,14 +97,14 @@ class Synthetic:
     def bayes_nll_bits(self, horizon: int = 1, num_frames: int = 1000) -> float:
         """The lowest NLL any forecaster can have, bits per residue-step: the mean entropy of the exact conditional.
 
-        At horizon 1 it is the entropy rate. The mean over num_frames frames of 64 trajectories that no split contains.
+        At horizon 1 it is the entropy rate. The mean is over num_frames frames of 64 trajectories outside all splits.
 
         Raises:
-            ValueError: the horizon is neither 1 nor 2, for which the conditional is known.
+            EmprotError: the horizon is neither 1 nor 2, for which the conditional is known.
         """
         exact = {1: self.process.next_distribution, 2: self.process.second_distribution}
         if horizon not in exact:
-            raise ValueError(f"horizon is {horizon}, expected 1 or 2: the exact conditional is known for those")
+            raise EmprotError(f"horizon is {horizon}, expected 1 or 2: the exact conditional is known for those")
         trajectories = SyntheticWindows(self.process, num_frames, 1, [self.process_seed, _BAYES_STREAM, 0])
         frames = trajectories.draw(np.arange(_BAYES_TRAJECTORIES)).swapaxes(0, 1)
         return float(np.mean([entropy_bits(exact[horizon](*pair)).mean() for pair in pairwise(frames)]))
@@ -117,4 +120,4 @@ class Synthetic:
 def _check_at_least(lowest: int, sizes: dict[str, int]) -> None:
     for name, size in sizes.items():
         if size < lowest:
-            raise ValueError(f"Synthetic.{name} is {size}, expected {lowest} or more")
+            raise EmprotError(f"Synthetic.{name} is {size}, expected {lowest} or more")

@@ -1,4 +1,4 @@
-"""A process with memory and coupling whose distribution is known: what a forecaster can learn, and no more."""
+"""A process with memory and coupling. Its distribution is known, and with it the best possible forecast."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ SELF_BIAS = 2.0  # logits in favour of staying
 
 
 class CoupledProcess:
-    """N residues on one random cycle nb; all move at once, given the two last frames:
+    """N residues on a random cycle, each with a neighbour nb(n); all move at once, given the last two frames:
 
     p(x[t+1,n] = y | past) = softmax_y(2 [y = x[t,n]] + g1 G1[x[t,n], y] + g2 G2[x[t-1,n], y] + g3 G3[x[t,nb(n)], y])
 
@@ -34,13 +34,13 @@ class CoupledProcess:
         self._cumulative[..., -1] = 1.0
 
     def next_distribution(self, previous: np.ndarray, current: np.ndarray) -> np.ndarray:
-        """The exact p(x[t+1] | past), (..., N, C), of frames t-1 and t, (..., N) int each: one look-up."""
+        """The exact p(x[t+1] | past), (..., N, C), given frames t-1 and t, (..., N) int each: one look-up."""
         return self.transitions[current, previous, current[..., self.neighbour]]
 
     def second_distribution(self, previous: np.ndarray, current: np.ndarray) -> np.ndarray:
-        """The exact p(x[t+2] | past), (..., N, C), of frames t-1 and t, (..., N) int each.
+        """The exact p(x[t+2] | past), (..., N, C), given frames t-1 and t, (..., N) int each.
 
-        The next frame's residues are independent given the past, so it is
+        Given the past, the residues of the next frame are independent of each other, so the result is
         sum over a, c of p1(n, a) p1(nb(n), c) P[a, x[t,n], c, y].
         """
         first = self.next_distribution(previous, current)
@@ -48,16 +48,16 @@ class CoupledProcess:
         neighbours = first[..., self.neighbour, :].reshape(-1, self.num_clusters)
         here = current.reshape(-1)
         second = np.empty_like(own)
-        for value in range(self.num_clusters):  # positions with one x[t,n] share the table P[:, x[t,n]]
+        for value in range(self.num_clusters):  # positions with the same x[t,n] share the table P[:, x[t,n]]
             at = here == value
             mixed = np.tensordot(own[at], self.transitions[:, value], axes=1)
             second[at] = np.einsum("mc,mcy->my", neighbours[at], mixed)
         return second.reshape(first.shape)
 
     def run(self, uniforms: np.ndarray) -> np.ndarray:
-        """Trajectories (B, T, N) int64 driven by uniform numbers (B, T, N) in [0, 1), T >= 2.
+        """Trajectories (B, T, N) int64, drawn with uniform random numbers (B, T, N) in [0, 1), T >= 2.
 
-        The first two frames are uniform over the classes, not stationary: cut off a burn-in.
+        The first two frames are uniform over the classes and not stationary, so a burn-in has to be cut off.
         """
         num_windows, num_frames, num_residues = uniforms.shape
         frames = np.empty((num_frames, num_windows, num_residues), np.int64)

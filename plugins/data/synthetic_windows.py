@@ -11,17 +11,17 @@ from emprot_core.batch import Batch
 
 from .synthetic_process import CoupledProcess
 
-_EPOCH = 1 << 32  # windows from the first of an epoch to the first of the next: more than any epoch has
-_BURN_IN = 40  # frames from a uniform start until the process has forgotten it: the entropy is level from 20 on
+_EPOCH = 1 << 32  # window numbers reserved for each epoch: more than any epoch has
+_BURN_IN = 40  # frames until the process has forgotten its uniform start; the entropy is level from 20 on
 
 
 class SyntheticWindows:
-    """Draws windows: a function of the stream and the window's number alone, whatever was drawn before."""
+    """Draws windows. A window depends only on the stream and its number, not on what was drawn before."""
 
     def __init__(self, process: CoupledProcess, history: int, horizon: int, stream: list[int]):
         """
         Args:
-            stream: numbers from 0 on that seed all windows; another list gives other windows.
+            stream: numbers, 0 or more, that seed all windows; another list gives other windows.
         """
         self.process, self.history, self.horizon, self.stream = process, history, horizon, stream
 
@@ -54,10 +54,10 @@ class SyntheticWindows:
 
 
 class SyntheticLoader:
-    """A StepLoader over windows that never come twice: every epoch has others.
+    """A StepLoader over windows that never repeat: every epoch has new ones.
 
-    A global optimizer step takes the next batch_size x accumulation x ranks windows, so its windows depend on neither
-    the ranks nor the accumulation. Every step is full: the process has no end.
+    An optimizer step takes the next batch_size x accumulation x ranks windows, however these are divided among the
+    ranks and micro-batches. Every step is full, because the process has no end.
     """
 
     def __init__(
@@ -71,9 +71,10 @@ class SyntheticLoader:
     ):
         """
         Args:
-            num_windows: of an iteration, and of an epoch (there the last step is filled up).
-            batch_size: windows of a micro-batch in training. eval_batch_size: when iterated.
-            rank, world_size: those of this process where None.
+            num_windows: windows in an iteration and in an epoch; in an epoch the last step is filled up with more.
+            batch_size: windows of a micro-batch in training.
+            eval_batch_size: windows of a batch when the loader is iterated.
+            rank, world_size: None takes those of this process.
         """
         self.windows, self.num_windows = windows, num_windows
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -81,7 +82,7 @@ class SyntheticLoader:
         self.world_size = distributed.world_size() if world_size is None else world_size
 
     def num_steps(self, grad_accum_steps: int) -> int:
-        """Optimizer steps of one epoch."""
+        """The number of optimizer steps in one epoch."""
         return -(-self.num_windows // self._windows_per_step(grad_accum_steps))
 
     def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
@@ -92,7 +93,7 @@ class SyntheticLoader:
             yield [self.windows(window_ids) for window_ids in micro_batches[self.rank :: self.world_size]]
 
     def __len__(self) -> int:
-        """Batches of an iteration on this rank."""
+        """The number of batches in an iteration on this rank."""
         return -(-len(range(self.rank, self.num_windows, self.world_size)) // self.eval_batch_size)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Trajectories named by patterns."""
+"""Chooses and weighs trajectories by patterns of their names."""
 
 import difflib
 import math
@@ -8,36 +8,38 @@ from fnmatch import translate
 
 import numpy as np
 
+from emprot_core.errors import EmprotError
+
 _NAMES_TO_COMPARE = 10_000
-"""Of so many names the nearest one is looked for: more would take seconds."""
+"""How many names are searched for the nearest one; more would take seconds."""
 
 
 def choose(names: np.ndarray, patterns: Sequence[str] | None) -> np.ndarray:
-    """The rows (int) whose name is, or matches, any of the patterns, in the order of the store; all where None.
+    """The rows (int) whose name equals or matches any of the patterns, in store order; all rows if None.
 
     Raises:
-        ValueError: a pattern matches no name, or there is none.
+        EmprotError: a pattern matches no name, or patterns is empty or a string.
     """
     if patterns is None:
         return np.arange(len(names))
     if isinstance(patterns, str):
-        raise ValueError(f"trajectories is the string {patterns!r}, expected a list of names: [{patterns!r}]")
+        raise EmprotError(f"trajectories is the string {patterns!r}, expected a list of names: [{patterns!r}]")
     if not patterns:
-        raise ValueError("trajectories is an empty list; name some, or leave it out to take all")
+        raise EmprotError("trajectories is an empty list; name some, or leave it out to take all")
     return np.unique(np.concatenate(list(_match(names, patterns, "trajectories").values())))
 
 
 def weigh(names: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
-    """(trajectories,) float64: the weight of the last pattern that matches each name, 1 where none does.
+    """(trajectories,) float64: the weight of the last pattern that matches each name, or 1 if none does.
 
     Raises:
-        ValueError: a pattern matches no name, or a weight is negative or not finite.
+        EmprotError: a pattern matches no name, or a weight is negative or not finite.
     """
     if not isinstance(weights, Mapping):
-        raise ValueError(f"weights are {weights!r}, expected weights by name or pattern, such as {{'apo_*': 2.0}}")
+        raise EmprotError(f"weights are {weights!r}, expected weights by name or pattern, such as {{'apo_*': 2.0}}")
     for pattern, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise ValueError(
+            raise EmprotError(
                 f"the weight of {pattern!r} is {weight!r}, expected a finite number, 0 or more; "
                 "correct TrajectoryWindows.weights"
             )
@@ -48,7 +50,7 @@ def weigh(names: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
 
 
 def _match(names: np.ndarray, patterns: Iterable[str], option: str) -> dict[str, list[int]]:
-    """The rows of the names that each pattern matches, as shells match names, or equals."""
+    """For each pattern, the rows of the names that equal it or match it as file names match in a shell."""
     listed, rows = names.tolist(), {}
     for pattern in patterns:
         matches = re.compile(translate(pattern)).match
@@ -59,7 +61,7 @@ def _match(names: np.ndarray, patterns: Iterable[str], option: str) -> dict[str,
     near = difflib.get_close_matches(lost[0], listed[:_NAMES_TO_COMPARE], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     shown = ", ".join(listed[:8]) + (", ..." if len(listed) > 8 else "")
-    raise ValueError(
+    raise EmprotError(
         f"no trajectory matches {', '.join(map(repr, lost))}; {hint}"
         f"the store has {len(names)}: {shown}; correct TrajectoryWindows.{option}"
     )

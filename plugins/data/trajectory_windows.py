@@ -1,4 +1,4 @@
-"""Windows of the trajectories of stores, divided by a split."""
+"""Windows of the trajectories in one or several stores, divided by a split."""
 
 from collections.abc import Mapping, Sequence
 from typing import get_args
@@ -12,6 +12,7 @@ from emprot_core.data.batches import Gather
 from emprot_core.data.joined_stores import open_stores
 from emprot_core.data.loader import WindowLoader
 from emprot_core.data.windows import SPAN_DTYPE, Windows, check_spans
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .trajectory_names import choose, weigh
@@ -19,12 +20,12 @@ from .trajectory_names import choose, weigh
 
 @register("data")
 class TrajectoryWindows:
-    """The last `history` frames of every residue and its next `horizon` frames, from one trajectory store or several.
+    """Windows of `history` frames and the `horizon` frames after them, from one trajectory store or several.
 
-    Several stores must have one vocabulary; their trajectories are called <store>/<name> (data.joined_stores), and
-    their groups keep their names. An epoch of training takes each window of the training split as often as the
-    weight of its trajectory says, so it has round(sum of the weights) windows. Validation, test, class_counts and
-    what baselines are fitted on take each window once, whatever its weight: they tell of the data as they are.
+    Several stores must have the same vocabulary; their trajectories are called <store>/<name> (data.joined_stores),
+    and their groups keep their names. An epoch of training takes each training window as often as the weight of its
+    trajectory says, so it has round(sum of the weights) windows. Validation, test, class_counts and the fitting of
+    baselines take each window once, whatever its weight, because they describe the data as they are.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class TrajectoryWindows:
             split: which frames may be targets of training, validation and test.
             stride: frames between successive windows.
             batch_size: windows of a micro-batch in training.
-            eval_batch_size: windows of a batch in validation and test; batch_size where None.
-            trajectories: names, or patterns such as "*_R1", of the trajectories to use; all where None.
+            eval_batch_size: windows of a batch in validation and test; None means batch_size.
+            trajectories: names, or patterns such as "*_R1", of the trajectories to use; None takes all.
             weights: how often an epoch of training takes the windows of a trajectory, by name or pattern, as in
-                {"*": 0.5, "apo_*": 2.0}; the last entry that matches counts, and 1 where none does.
+                {"*": 0.5, "apo_*": 2.0}; the last entry that matches counts, and the weight is 1 if none does.
             verify: check the SHA-256 of the store's files.
 
         Raises:
             StoreError: a store is missing or damaged, or the stores have different vocabularies.
-            ValueError: a size is below 1, a name matches no trajectory, a weight is negative, or the split does not
+            EmprotError: a size is below 1, a name matches no trajectory, a weight is negative, or the split does not
                 fit the store.
         """
         self.store = open_stores(store, verify=verify)
@@ -79,30 +80,30 @@ class TrajectoryWindows:
             self._windows[name] = Windows(rows, self.store.index["num_frames"], history, horizon, stride, weight)
 
     def num_windows(self, split: Split) -> int:
-        """Windows of a split, over all ranks."""
+        """The number of windows of a split, over all ranks."""
         return len(self._windows[split])
 
     def loader(self, split: Split, seed: int = 0) -> WindowLoader:
         """The batches of a split; `seed` fixes the order of its epochs.
 
         Raises:
-            ValueError: the split has no windows.
+            EmprotError: the split has no windows.
         """
         windows = self._windows[split]
         if not len(windows):
-            raise ValueError(self._explain_no_windows(split, windows))
+            raise EmprotError(self._explain_no_windows(split, windows))
         if not windows.epoch_size:
-            raise ValueError(
+            raise EmprotError(
                 f"the weights of the {len(windows)} training windows add up to less than a half, expected a window an "
                 "epoch or more; raise TrajectoryWindows.weights"
             )
         return WindowLoader(Gather(self.store, windows), self.batch_size, seed, self.eval_batch_size)
 
     def all_windows(self, split: Split) -> WindowLoader:
-        """Every window of a split once, in order, on every rank the same: what a baseline is fitted on.
+        """Every window of a split once, in order and the same on every rank; baselines are fitted on these.
 
         Raises:
-            ValueError: the split has no windows.
+            EmprotError: the split has no windows.
         """
         return self.loader(split).unsharded()
 

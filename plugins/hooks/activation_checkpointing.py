@@ -1,4 +1,4 @@
-"""Less memory for more time: activations are computed twice."""
+"""Activation checkpointing: less memory for more time, because activations are computed twice."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,33 +7,34 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 
 @register("hook")
 class ActivationCheckpointing(Hook):
-    """Keeps of some modules only their inputs and computes the rest again in the backward pass (Chen et al. 2016).
+    """Keeps only the inputs of some modules and recomputes the rest in the backward pass (Chen et al. 2016).
 
-    The numbers stay the same to the bit, dropout included.
+    Results stay the same to the bit, dropout included.
     """
 
     def __init__(self, modules: Sequence[str] = ("AttentionLayer", "FeedForward")):
         """
         Args:
-            modules: names of classes; by default the sublayers that every mixing is made of.
+            modules: class names of the modules to recompute; by default the sublayers that every mixing is made of.
         """
         self.modules = list(modules)
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         """
         Raises:
-            ValueError: the model has no module of these classes.
+            EmprotError: the model has no module of these classes.
         """
         chosen = [module for module in trainer.model.modules() if type(module).__name__ in self.modules]
         if not chosen:
             there = sorted({type(module).__name__ for module in trainer.model.modules()})
-            raise ValueError(
+            raise EmprotError(
                 f"ActivationCheckpointing.modules are {self.modules}, none of which is in the model; "
                 f"it has {', '.join(there)}"
             )

@@ -1,4 +1,4 @@
-"""When checkpoints are written."""
+"""Decides when checkpoints are written."""
 
 import math
 from pathlib import Path
@@ -6,16 +6,17 @@ from typing import Any
 
 from emprot_core.checkpoint import BEST, FINAL, CheckpointStore, numbered
 from emprot_core.distributed import rank
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 
 @register("hook")
 class Checkpoint(Hook):
-    """A checkpoint every so many steps, one of the lowest val/total_loss (best.pt), and one at the end (final.pt).
+    """Writes a checkpoint every few steps, at the lowest val/total_loss (best.pt) and at the end (final.pt).
 
-    A step's state is one file, of which best.pt and final.pt are further names. A run that is stopped early leaves a
-    checkpoint of its last step.
+    The state of a step is stored in one file; best.pt and final.pt are further names of such a file. A run that is
+    stopped early leaves a checkpoint of its last step.
     """
 
     state_names = ("lowest",)
@@ -25,22 +26,22 @@ class Checkpoint(Hook):
     ):
         """
         Args:
-            every_steps: optimizer steps between checkpoints; None: only when training ends.
-            keep_last: how many of the newest stay; two, so that one is left when the newest is damaged.
-            keep_best: 1: best.pt; above: beside it, best-<step>.pt of so many validations with the lowest loss.
-            directory: where; `checkpoints` in the run directory by default.
+            every_steps: optimizer steps between checkpoints; None writes only the best ones and the last one.
+            keep_last: how many of the newest checkpoints are kept; with two, one is left if the newest is damaged.
+            keep_best: 1 keeps best.pt; a larger number also keeps best-<step>.pt of that many best validations.
+            directory: where checkpoints are written; `checkpoints` in the run directory by default.
 
         Raises:
-            ValueError: a number is below 1.
+            EmprotError: a number is below 1.
         """
         for name, value in (("every_steps", every_steps), ("keep_last", keep_last), ("keep_best", keep_best)):
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, expected 1 or more")
+                raise EmprotError(f"{name} is {value}, expected 1 or more")
         self.every_steps = every_steps
         self.keep_last = keep_last
         self.keep_best = keep_best
         self.directory = directory
-        self.lowest: list[list[float]] = []  # [val/total_loss, step] of the best validations, the best first
+        self.lowest: list[list[float]] = []  # [val/total_loss, step] of the best validations, best first
         self._is_finished = False
         self._store: CheckpointStore | None = None
 

@@ -1,4 +1,4 @@
-"""Compiling model, loss and metrics."""
+"""Compiles model, loss and metrics."""
 
 import logging
 
@@ -12,21 +12,23 @@ _log = logging.getLogger("emprot")
 
 @register("hook")
 class Compile(Hook):
-    """torch.compile over a batch's way through model, loss and metrics, in training and validation.
+    """Compiles model, loss and metrics together with torch.compile, for training and validation.
 
-    The first steps take as long as compiling does, and so does a batch with another number of residues until torch
-    compiles for any number. The last digits differ from those of a run without it. On a CPU it needs a C++ compiler.
+    The first steps are slow because they include the compilation. A batch with another number of residues triggers
+    another one, until torch compiles for any number. Results differ in the last digits from those of a run without this
+    hook. On a CPU it needs a C++ compiler.
     """
 
     def __init__(self, mode: str | None = None):
         """
         Args:
-            mode: of torch.compile: "default", "reduce-overhead" (CUDA graphs), "max-autotune"; torch's choice if None.
+            mode: the mode of torch.compile: "default", "reduce-overhead" (CUDA graphs) or "max-autotune"; None lets
+                torch choose.
         """
         self.mode = mode
 
     def on_fit_start(self, trainer: TrainerView) -> None:
-        # The function and not the module: other hooks hang theirs on the module, and they cannot be compiled.
+        # Compile the function, not the module: other hooks attach callbacks to the module that cannot be compiled.
         _log.info("compiling the training step: the first steps take seconds to minutes")
         forward = trainer.forward_loss.forward
         trainer.forward_loss.forward = torch.compile(forward, mode=self.mode)

@@ -1,4 +1,4 @@
-"""Stopping when validation no longer improves."""
+"""Stops training when validation no longer improves."""
 
 import math
 
@@ -8,15 +8,15 @@ from emprot_core.registry import register
 
 @register("hook")
 class EarlyStopping(Hook):
-    """Stop after `patience` validations in a row without a val/total_loss at least `min_delta` below the best."""
+    """Stops after `patience` validations in a row that did not lower the best val/total_loss by `min_delta`."""
 
     state_names = ("best", "num_without_gain")
 
     def __init__(self, patience: int | None = 5, min_delta: float = 0.0):
         """
         Args:
-            patience: validations; None: training is never stopped.
-            min_delta: nats.
+            patience: number of validations; None never stops training.
+            min_delta: the improvement that a validation has to exceed, in nats.
         """
         self.patience = patience
         self.min_delta = min_delta

@@ -7,25 +7,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 
 @register("hook")
 class EMA(Hook):
-    """Validate, choose the best and score with averaged weights (Polyak & Juditsky 1992); train the others.
+    """Validates, chooses the best checkpoint and scores with averaged weights (Polyak & Juditsky 1992).
 
-    After every step: average = decay x average + (1 - decay) x weights, with the decay limited to
-    (1 + step) / (10 + step) so that the first steps are forgotten.
+    Training goes on with the plain weights. After every step, average = decay x average + (1 - decay) x weights. The
+    decay is at most (1 + step) / (10 + step), so that the weights of the first steps are soon forgotten.
     """
 
     def __init__(self, decay: float = 0.99):
         """
         Raises:
-            ValueError: decay lies outside (0, 1).
+            EmprotError: decay lies outside (0, 1).
         """
         if not 0 < decay < 1:
-            raise ValueError(f"decay is {decay}, expected a number between 0 and 1, such as 0.99")
+            raise EmprotError(f"decay is {decay}, expected a number between 0 and 1, such as 0.99")
         self.decay = decay
         self._average: list[Tensor] = []
 

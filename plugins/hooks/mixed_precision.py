@@ -4,27 +4,28 @@ from functools import partial
 
 import torch
 
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 
 @register("hook")
 class MixedPrecision(Hook):
-    """bfloat16 where the device supports it, else float16 with a gradient scaler.
+    """Computes in bfloat16 where the device supports it, else in float16 with a gradient scaler.
 
-    On CUDA only, unless a dtype is asked for: on a CPU it costs more time than it saves.
+    Without a dtype it is used on CUDA only: on a CPU it costs more time than it saves.
     """
 
     def __init__(self, dtype: str | None = None):
         """
         Args:
-            dtype: "bfloat16" or "float16", on any device; "float32" for none; chosen by the device where it is None.
+            dtype: "bfloat16" or "float16", on any device; "float32" switches it off; None chooses by the device.
 
         Raises:
-            ValueError: another dtype.
+            EmprotError: dtype is none of these.
         """
         if dtype not in (None, "bfloat16", "float16", "float32"):
-            raise ValueError(
+            raise EmprotError(
                 f'dtype is {dtype!r}, expected "bfloat16", "float16" or "float32", or None to choose by the device'
             )
         self.dtype = dtype

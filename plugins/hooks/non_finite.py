@@ -1,4 +1,4 @@
-"""Guarding the weights against a loss or gradient that is not finite."""
+"""Guards the weights against a loss or gradient that is not finite."""
 
 import logging
 import math
@@ -10,34 +10,36 @@ from torch import Tensor
 
 from emprot_core.checkpoint import write_hashed_json
 from emprot_core.distributed import gather, rank
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 RING = 256
-"""Steps whose windows are remembered; their flags are read at the latest when there are so many."""
+"""At most this many steps are remembered with their windows; then their flags are read in any case."""
 _log = logging.getLogger("emprot")
 
 
-class NonFiniteError(ValueError):
-    """A loss or gradient norm was NaN or infinite; the weights are those before that step."""
+class NonFiniteError(EmprotError):
+    """A loss or gradient norm was NaN or infinite; the weights are still those from before that step."""
 
 
 class _Step(NamedTuple):
     number: int
-    suspect: Tensor  # (), on the device: not finite where loss or gradient norm is not
+    suspect: Tensor  # (), on the device; not finite if the loss or the gradient norm is not
     window_ids: list[Tensor]
 
 
 @register("hook")
 class NonFinite(Hook):
-    """Withhold the update of a step whose loss or gradient norm is not finite; stop, or go on for a few of them.
+    """Withholds the update of a step whose loss or gradient norm is not finite; too many of them end training.
 
-    On CUDA the optimizer is told on the device (found_inf, which torch's fused optimizers read); the flag
-    is read at the next log step (on a CPU at once), so that CUDA need not wait. The windows of such steps, of all
-    ranks, go to non_finite.json in the run directory. A withheld step counts as a step, for the scheduler too.
+    On CUDA the flag stays on the device, where torch's fused optimizers read it as found_inf. The hook itself reads it
+    at the next log step, so that nothing waits for the device; on a CPU it reads it at once. The windows of withheld
+    steps, from all ranks, are written to non_finite.json in the run directory. A withheld step counts as a step, also
+    for the scheduler.
 
-    In float16 the scaler withholds steps whose gradients overflow, and lowers its scale: that is no fault, unless
-    the loss itself is not finite or the scale falls below 1.
+    In float16 the scaler withholds steps whose gradients overflow and lowers its scale. This is normal, unless the
+    loss itself is not finite or the scale falls below 1.
     """
 
     state_names = ("withheld", "num_reported")
@@ -45,16 +47,17 @@ class NonFinite(Hook):
     def __init__(self, max_skips: int = 0):
         """
         Args:
-            max_skips: withheld steps after which training still goes on.
+            max_skips: how many steps may be withheld before training ends; one more raises NonFiniteError.
 
         Raises:
-            ValueError: max_skips is negative.
+            EmprotError: max_skips is negative.
         """
         if max_skips < 0:
-            raise ValueError(f"max_skips is {max_skips}, expected 0 (stop at the first) or more")
+            raise EmprotError(f"max_skips is {max_skips}, expected 0 (stop at the first) or more")
         self.max_skips = max_skips
         self.withheld: list[dict[str, Any]] = []  # {"step", "window_ids"}
-        self.num_reported = 0  # how many of `withheld`; saving a checkpoint reads the flags too, so this can lag behind
+        # How many of `withheld` were reported. Saving a checkpoint also reads the flags, so this can lag behind.
+        self.num_reported = 0
         self._recent: list[_Step] = []
 
     def on_backward_end(self, trainer: TrainerView) -> None:
@@ -83,13 +86,13 @@ class NonFinite(Hook):
         return super().state_dict()
 
     def _read_flags(self) -> None:
-        """Move the steps that were withheld from the recent ones to `withheld`."""
+        """Read the flags of the recent steps and add the steps that were withheld to `withheld`."""
         recent, self._recent = self._recent, []
         suspects = [step.suspect for step in recent]
-        if len(suspects) > 1:  # all of them in one copy from the device
+        if len(suspects) > 1:  # one copy from the device for all of them
             suspects = torch.stack(suspects).tolist()
         bad = [step for step, suspect in zip(recent, suspects, strict=True) if not math.isfinite(suspect)]
-        for step in bad:  # the same ones on all ranks
+        for step in bad:  # every rank finds the same steps, so all of them call gather equally often
             own = [int(i) for ids in step.window_ids for i in ids]
             self.withheld.append({"step": step.number, "window_ids": sorted(chain(*gather(own)))})
 

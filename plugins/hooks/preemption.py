@@ -1,4 +1,4 @@
-"""Leaving in good order when the machine, or the user, asks for it."""
+"""Ends a run in good order when the machine or the user asks for it."""
 
 import os
 import signal
@@ -11,14 +11,14 @@ from emprot_core.registry import register
 
 EXIT_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
 ONE_EVENT_S = 1.0
-"""A launcher and a scheduler may both send the signal: within this time they mean the same."""
+"""A launcher and a scheduler may both send a signal. Within this time the second one is ignored, except Ctrl-C."""
 
 
 @register("hook")
 class Preemption(Hook):
-    """On SIGTERM, SIGUSR1 or Ctrl-C finish the step, save and leave (143, 143, 130); a second one ends at once.
+    """On SIGTERM, SIGUSR1 or Ctrl-C: finish the step, save, exit (143, 143, 130); a second signal exits at once.
 
-    One rank that gets the signal is enough: the trainer makes a stop that one asks for the stop of all.
+    It is enough that one rank gets the signal: when one asks for a stop, the trainer stops all of them.
     """
 
     def __init__(self) -> None:

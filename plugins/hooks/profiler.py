@@ -1,31 +1,32 @@
-"""A profile of a few steps."""
+"""Records a profile of a few steps."""
 
 from typing import Any
 
 import torch
 
+from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
 
 @register("hook")
 class Profiler(Hook):
-    """Trace a few steps with torch.profiler into profile.json.gz of the run directory.
+    """Traces a few steps with torch.profiler and writes profile.json.gz into the run directory.
 
-    Open it in chrome://tracing or ui.perfetto.dev. The steps before are the warm-up.
+    Open it in chrome://tracing or ui.perfetto.dev. The steps before first_step serve as the warm-up.
     """
 
     def __init__(self, first_step: int = 10, num_steps: int = 3):
         """
         Args:
-            first_step: the first optimizer step that is traced, from 1.
+            first_step: the first optimizer step that is traced, counted from 1.
 
         Raises:
-            ValueError: a number is below 1.
+            EmprotError: a number is below 1.
         """
         for name, value in (("first_step", first_step), ("num_steps", num_steps)):
             if value < 1:
-                raise ValueError(f"Profiler.{name} is {value}, expected 1 or more")
+                raise EmprotError(f"Profiler.{name} is {value}, expected 1 or more")
         self.first_step = first_step
         self.num_steps = num_steps
         self._profile: Any = None

@@ -1,4 +1,4 @@
-"""Progress of training for a person."""
+"""Shows a person how training progresses."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ _log = logging.getLogger("emprot")
 
 @register("hook")
 class Progress(Hook):
-    """A tqdm bar on a terminal (epoch, loss, tokens/s, time left); plain lines elsewhere."""
+    """Shows a tqdm bar on a terminal (epoch, loss, tokens/s, time left) and plain log lines elsewhere."""
 
     def __init__(self) -> None:
         self._bar: Any = None

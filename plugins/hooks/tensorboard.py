@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard."""
+"""Writes scalars for TensorBoard."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from emprot_core.registry import register
 
 @register("hook")
 class TensorBoard(Hook):
-    """Write scalars (train/, val/, time/), the config and the hparams into the run directory, by optimizer step.
+    """Writes scalars (train/, val/, time/) by optimizer step, the config and the hparams to the run directory.
 
-    A resumed run cuts off what an interrupted one wrote past its checkpoint, and purges it from viewers that show it.
+    A resumed run cuts off what the interrupted run wrote after its checkpoint, and makes open viewers drop it.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class TensorBoard(Hook):
     on_exception = on_fit_end
 
     def state_dict(self) -> dict[str, Any]:
-        """How much the event files hold; flushed, so that a checkpoint never knows more than they."""
+        """How much the event files hold. They are flushed first, so they never hold less than a checkpoint says."""
         if self._writer is not None:
             with self._naming_the_file():
                 self._writer.flush()
@@ -60,9 +60,9 @@ class TensorBoard(Hook):
             self._files.cut_back(state.get(APPENDED, {}))
 
     def _open(self) -> Any:
-        """The writer, whose file is made at the first call: after the files of earlier runs were cut."""
+        """The writer. The first call creates its file, after the files of earlier runs were cut back."""
         if self._writer is None and self._files is not None:
-            from torch.utils.tensorboard import SummaryWriter  # slow to import: only where it is used
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, so only where it is used
 
             self._writer = SummaryWriter(str(self._files.directory), purge_step=self._first_step)
         return self._writer
@@ -70,7 +70,7 @@ class TensorBoard(Hook):
     def _write_hparams(self, hparams: dict[str, str]) -> None:
         from torch.utils.tensorboard.summary import hparams as summaries
 
-        # SummaryWriter.add_hparams would open a run of its own; its summaries belong into this run's file.
+        # SummaryWriter.add_hparams would start another run, so write its summaries into the file of this run.
         for summary in summaries({name: _number(text) for name, text in hparams.items()}, {"val/total_loss": 0.0}):
             self._writer.file_writer.add_summary(summary)
 
@@ -83,7 +83,7 @@ class TensorBoard(Hook):
 
     @contextmanager
     def _naming_the_file(self) -> Iterator[None]:
-        """An error of the disk comes from the writer's own thread, without a name."""
+        """Add the file's name to a disk error: it comes from the writer's own thread, which does not name the file."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Where the time of a step goes, and how much of the device is used."""
+"""Measures where the time of a step goes and how much of the device is used."""
 
 import time
 from typing import Any
@@ -17,11 +17,11 @@ _PHASES = ("data", "forward", "backward", "optimizer")
 class Throughput(Hook):
     """Adds time/data_ms, time/forward_ms, time/backward_ms, time/optimizer_ms and time/tflops to the logs.
 
-    Means over the steps since the last logged one. `data` is all between two steps, a checkpoint included; `forward`
-    is model, loss and metrics; `optimizer` is all that comes after the last backward. FLOPs are counted in the first
-    step by torch's FlopCounterMode (matrix products and attention) and taken for every step. On CUDA times come
-    from events, read when a step is logged, and time/mfu is the share of the rate that a large matrix product reached
-    when training started.
+    Times are means over the steps since the last log step. `data` is everything between two steps, including a
+    checkpoint; `forward` is model, loss and metrics; `optimizer` is everything after the last backward pass. The FLOPs
+    of the first step are counted by torch's FlopCounterMode (matrix products and attention) and assumed for every
+    step. On CUDA the times come from events, which are read at a log step. Also on CUDA, time/mfu is the rate of
+    training divided by the rate of a large matrix product, measured when training starts.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Throughput(Hook):
 
     def _mark(self, phase: str) -> None:
         if not self._marks or (self._marks[-1][0] == "validation" and phase != "data"):
-            return  # a validation without training; the forward passes of a validation
+            return  # this is a validation without training, or a forward pass within a validation
         self._marks.append([phase, self._now()])
 
     def _now(self) -> Any:
@@ -105,7 +105,7 @@ class Throughput(Hook):
 def matmul_flops_per_s(
     device: torch.device, size: int = 8192, dtype: torch.dtype = torch.bfloat16, repeats: int = 10
 ) -> float:
-    """The rate of a square matrix product: the median of some repeats, after a warm-up."""
+    """The FLOP/s of a square matrix product: the median of `repeats` runs, after two runs of warm-up."""
     a = torch.randn(size, size, device=device, dtype=dtype)
     times = []
     for _ in range(repeats + 2):

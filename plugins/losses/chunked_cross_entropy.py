@@ -1,8 +1,8 @@
 """Softmax cross-entropy of a linear map, with gradients formed chunk by chunk in the forward pass.
 
-The gradient of the logits, softmax - target, is at hand in the forward pass, so that nothing of their size need be
-kept for the backward pass (the idea of Liger, Hsu et al. 2024, arXiv:2410.10989; compare cut cross-entropy,
-Wijmans et al. 2024, arXiv:2411.09009).
+The gradient of the logits, softmax - target, is already known in the forward pass, so nothing of the size of the
+logits has to be kept for the backward pass (the idea of Liger, Hsu et al. 2024, arXiv:2410.10989; compare cut
+cross-entropy, Wijmans et al. 2024, arXiv:2411.09009).
 """
 
 import math
@@ -22,21 +22,23 @@ class Rows(NamedTuple):
 
     position: Tensor  # (R,) long, index into the flattened (B, F, N)
     target: Tensor  # (R,) long
-    weight: Tensor  # (R,) float32, or float64 for features in float64: the type of the softmax and of all sums
-    per_horizon: list[int]  # rows of each horizon
+    weight: Tensor  # (R,) float32, or float64 if the features are; the softmax and all sums use this dtype
+    per_horizon: list[int]  # number of rows of each horizon
 
 
 def chunked_cross_entropy(
     features: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, label_smoothing: float, chunk_rows: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The weighted sum of the smoothed cross-entropy over rows, (); the plain cross-entropy and the most probable
-    class of each, (R,).
+    """The loss () of the rows, and the cross-entropy (R,) and most probable class (R,) of each row.
 
-    Products are taken in the type of autocast, or of the features. The sum can be differentiated once; gradients
+    The loss is the weighted sum of the smoothed cross-entropy; the cross-entropy of a row is without smoothing.
+    Products are computed in the dtype of autocast, or of the features. The loss can be differentiated once; gradients
     that nobody asks for are not computed.
 
     Args:
-        features: (B, F, N, D). weight: (C, D). bias: (C,), (F, C) or None.
+        features: (B, F, N, D).
+        weight: (C, D).
+        bias: (C,), (F, C) or None.
     """
     wanted = [torch.is_grad_enabled() and t is not None and t.requires_grad for t in (features, weight, bias)]
     if any(wanted):
@@ -59,31 +61,34 @@ class _GradientsInForward(torch.autograd.Function):
     def backward(ctx: Any, loss_gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         if ctx.gradients is None:
             raise RuntimeError("LinearCrossEntropy keeps its gradients for one backward pass; compute the loss anew")
-        # Scaled in place and let go, so that the (C, D) gradient of the weight exists once.
+        # Scale in place and drop the reference, so that only one (C, D) gradient of the weight is in memory.
         gradients, ctx.gradients = ctx.gradients, None
         return *(g if g is None else g.mul_(loss_gradient) for g in gradients), None, None, None, None
 
 
 class _Chunk(NamedTuple):
-    span: slice  # among the rows
+    span: slice  # of the rows
     num_rows: int
     pieces: list[tuple[int, slice]]  # (horizon, its rows within the chunk)
 
 
 class _Gradients:
-    """The gradients that are wanted, as sums over chunks; the others are None."""
+    """Sums the gradients that are wanted over chunks; the others are None."""
 
     def __init__(self, features: Tensor, weight: Tensor, bias: Tensor | None, rows: Rows, wanted: list[bool]):
         self.inputs, self.rows = (features, weight, bias), rows
         sums = rows.weight.dtype
-        # Flat and contiguous, which the features of a model need not be.
+        # Flat and contiguous, because the features of a model may be neither.
         self.features = features.new_zeros(features.shape).flatten(0, 2) if wanted[0] else None
         self.weight = torch.zeros_like(weight, dtype=sums) if wanted[1] else None
         self.bias = torch.zeros_like(bias, dtype=sums) if bias is not None and wanted[2] else None
 
     def add(self, chunk: _Chunk, x: Tensor, weight: Tensor, error: Tensor, low: Tensor) -> None:
-        """Add a chunk: its features x (rows, D), which are used up, the weight, and softmax - target (rows, C), twice:
-        `error` in the type of the sums and `low` in that of the products."""
+        """Add a chunk with features x (rows, D), which are overwritten.
+
+        softmax - target (rows, C) is passed twice: as `error` in the dtype of the sums, and as `low` in the dtype of
+        the products.
+        """
         row_weight = self.rows.weight[chunk.span]
         if self.features is not None:
             gradient = product(low, weight).mul_(row_weight[:, None])
@@ -97,7 +102,7 @@ class _Gradients:
                 per_horizon[horizon].addmv_(error[piece].t(), row_weight[piece])
 
     def results(self) -> list[Tensor | None]:
-        """In the shape and type of what each is the gradient of."""
+        """The gradients, each in the shape and dtype of its input."""
         sums = (self.features, self.weight, self.bias)
         pairs = zip(sums, self.inputs, strict=True)
         return [None if g is None or t is None else g.view(t.shape).to(t.dtype) for g, t in pairs]
@@ -115,7 +120,7 @@ def _over_chunks(
     dtype = _product_dtype(features)
     x_of_all, weight = features.flatten(0, 2), weight.to(dtype)
     chunks = list(_chunks(rows.per_horizon, chunk_rows))
-    # One buffer for the products, and one for the sums where their type is another.
+    # One buffer for the products, and a second one for the sums if their dtype differs.
     low_of_all = weight.new_empty(max((chunk.num_rows for chunk in chunks), default=0), len(weight))
     p_of_all = low_of_all if dtype == rows.weight.dtype else torch.empty_like(low_of_all, dtype=rows.weight.dtype)
     loss, nll, predicted = rows.weight.new_zeros(()), torch.empty_like(rows.weight), torch.empty_like(rows.target)
@@ -142,12 +147,12 @@ def _over_chunks(
 
 
 def _softmax_(p: Tensor, target: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn logits (rows, C) into probabilities in place; give smoothed and plain cross-entropy and the best class."""
+    """Turn logits (rows, C) into probabilities in place; return smoothed and plain cross-entropy and the best class."""
     largest, best = p.max(dim=1, keepdim=True)
     nll = largest - p.gather(1, target)
     uniform = largest - p.mean(dim=1, keepdim=True) if label_smoothing else nll
     torch.softmax(p, dim=1, out=p)
-    # The largest probability is 1 / C or more, so that its logarithm is as good as that of the sum of exponentials.
+    # The largest probability is at least 1 / C, so its log is as accurate as the log of the sum of exponentials.
     log_largest = p.gather(1, best).log()
     nll, uniform = nll - log_largest, uniform - log_largest
     objective = (1 - label_smoothing) * nll + label_smoothing * uniform
@@ -155,7 +160,7 @@ def _softmax_(p: Tensor, target: Tensor, label_smoothing: float) -> tuple[Tensor
 
 
 def _product_dtype(features: Tensor) -> torch.dtype:
-    """That of autocast, which leaves float64 alone; without autocast that of the features."""
+    """The dtype of autocast, which leaves float64 alone; without autocast, the dtype of the features."""
     device = features.device.type
     if torch.is_autocast_enabled(device) and features.dtype != torch.float64:
         return torch.get_autocast_dtype(device)
@@ -163,7 +168,7 @@ def _product_dtype(features: Tensor) -> torch.dtype:
 
 
 def _chunks(per_horizon: list[int], chunk_rows: int) -> Iterator[_Chunk]:
-    """Chunks of at most chunk_rows rows, as even as may be."""
+    """Chunks of at most chunk_rows rows, as equal in size as possible."""
     total = sum(per_horizon)
     size = math.ceil(total / math.ceil(total / chunk_rows)) if total else 1
     ends = list(accumulate(per_horizon))

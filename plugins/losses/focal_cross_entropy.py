@@ -1,4 +1,4 @@
-"""Cross-entropy that turns away from positions the model already knows."""
+"""Cross-entropy that gives less weight to positions the model already predicts well."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from emprot_core.batch import Batch
 from emprot_core.contracts import LossTerms, Outputs
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .positions import PositionWeights, terms_of_logits
@@ -14,10 +15,11 @@ from .positions import PositionWeights, terms_of_logits
 
 @register("loss")
 class FocalCrossEntropy:
-    """Sum over M of w (1 - p)^gamma (-log p), p = p(target), with weight the sum of w (Lin et al. 2017).
+    """Focal loss (Lin et al. 2017): the sum of w (1 - p)^gamma (-log p), with p = p(target).
 
-    w = horizon weight x class weight. gamma = 0 is MaskedCrossEntropy; above it the minimum is not at the true
-    distribution, which costs likelihood.
+    The sum is over the positions whose target counts, w = horizon weight x class weight, and the weight of a batch is
+    the sum of w. gamma = 0 is MaskedCrossEntropy. With gamma > 0 the minimum is not at the true distribution, which
+    costs likelihood.
     """
 
     inputs: Literal["logits", "features"] = "logits"
@@ -30,20 +32,20 @@ class FocalCrossEntropy:
     ):
         """
         Args:
-            gamma: how much a position counts less the better it is known.
+            gamma: how strongly well-predicted positions are weighted down.
             horizon_weights: F weights, one per future step; 1 by default.
             class_weights: C weights, by the class of the target; 1 by default.
 
         Raises:
-            ValueError: gamma or a weight is negative.
+            EmprotError: gamma or a weight is negative.
         """
         if not gamma >= 0:
-            raise ValueError(f"gamma is {gamma}, expected 0 or more")
+            raise EmprotError(f"gamma is {gamma}, expected 0 or more")
         self.gamma = gamma
         self.weights = PositionWeights(horizon_weights, class_weights)
 
     def use_class_weights(self, weights: Tensor) -> None:
-        """Take (C,) class weights that come from the data."""
+        """Use (C,) class weights that were computed from the data."""
         self.weights.use_class_weights(weights)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> LossTerms:
@@ -51,6 +53,6 @@ class FocalCrossEntropy:
         return terms_of_logits(outputs, batch, self.weights, self._objective)
 
     def _objective(self, nll: Tensor, logits: Tensor) -> Tensor:
-        # expm1 keeps 1 - p exact near p = 1; the floor keeps the slope of a power below 1 finite at p = 1.
+        # expm1 keeps 1 - p accurate near p = 1. The floor keeps the gradient finite at p = 1 if gamma is below 1.
         doubt = (-(-nll).expm1()).clamp_min(1e-12)
         return doubt**self.gamma * nll

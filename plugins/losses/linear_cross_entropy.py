@@ -1,4 +1,4 @@
-"""Masked cross-entropy from features and classifier: the logits of all positions never stand in memory at once."""
+"""Masked cross-entropy from features and classifier, without all logits in memory at once."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,22 +8,23 @@ from torch import Tensor
 
 from emprot_core.batch import Batch
 from emprot_core.contracts import LossTerms, Outputs, TokenScores
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .chunked_cross_entropy import Rows, chunked_cross_entropy
 from .positions import PositionWeights, check_smoothing, masked_targets
 
 MAX_CHUNK_LOGITS, MAX_CHUNK_ROWS = 2**24, 1024
-"""Size of a chunk where chunk_rows is not given: `python -m benchmarks --suite loss` gains nothing from larger ones."""
+"""The chunk size if chunk_rows is not given. Larger chunks gain nothing in `python -m benchmarks --suite loss`."""
 
 
 @register("loss")
 class LinearCrossEntropy:
-    """MaskedCrossEntropy, to rounding, of logits = features weight^T + bias.
+    """The same as MaskedCrossEntropy, up to rounding, of logits = features weight^T + bias.
 
-    Positions outside M cost nothing. The others are taken chunk by chunk, with the gradients of features, weight
-    and bias formed in the forward pass, so that memory holds one chunk of logits and the gradients. Under autocast
-    products are taken in its dtype; softmax and the sums over chunks stay in float32.
+    Positions outside M, whose target does not count, cost nothing. The others are processed chunk by chunk. The
+    gradients of features, weight and bias are formed in the forward pass, so memory holds only one chunk of logits and
+    the gradients. Under autocast, products use its dtype; softmax and the sums over chunks stay in float32.
     """
 
     inputs: Literal["logits", "features"] = "features"
@@ -40,20 +41,20 @@ class LinearCrossEntropy:
             label_smoothing: epsilon of Szegedy et al. 2016: the target gets 1 - eps, and all classes share eps.
             horizon_weights: F weights, one per future step; 1 by default.
             class_weights: C weights, by the class of the target; 1 by default.
-            chunk_rows: positions in a chunk. Fewer take less memory and more time; None: MAX_CHUNK_LOGITS / C, at most
-                MAX_CHUNK_ROWS.
+            chunk_rows: positions in a chunk; fewer take less memory and more time. None means MAX_CHUNK_LOGITS / C, at
+                most MAX_CHUNK_ROWS.
 
         Raises:
-            ValueError: label_smoothing lies outside [0, 1), a weight is negative, or chunk_rows is below 1.
+            EmprotError: label_smoothing lies outside [0, 1), a weight is negative, or chunk_rows is below 1.
         """
         if chunk_rows is not None and chunk_rows < 1:
-            raise ValueError(f"chunk_rows is {chunk_rows}, expected 1 or more, or None to choose by the vocabulary")
+            raise EmprotError(f"chunk_rows is {chunk_rows}, expected 1 or more, or None to choose by the vocabulary")
         self.label_smoothing = check_smoothing(label_smoothing)
         self.chunk_rows = chunk_rows
         self.weights = PositionWeights(horizon_weights, class_weights)
 
     def use_class_weights(self, weights: Tensor) -> None:
-        """Take (C,) class weights that come from the data."""
+        """Use (C,) class weights that were computed from the data."""
         self.weights.use_class_weights(weights)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> LossTerms:
@@ -62,7 +63,7 @@ class LinearCrossEntropy:
         mask, targets = masked_targets(batch)
         exact = torch.float64 if features.dtype == torch.float64 else torch.float32
         applied = self.weights(mask, targets, len(weight), exact)
-        # Rows in the order (F, B, N): those of one horizon follow one another, so that its bias is one row to add.
+        # Order the rows by (F, B, N): the rows of one horizon are then adjacent, and share one row of the bias.
         by_horizon = mask.transpose(0, 1)
         position = torch.arange(mask.numel(), device=mask.device).view_as(mask).transpose(0, 1)[by_horizon]
         rows = Rows(position, targets.flatten()[position], applied.flatten()[position], by_horizon.sum((1, 2)).tolist())

@@ -14,7 +14,10 @@ from .positions import PositionWeights, check_smoothing, terms_of_logits
 
 @register("loss")
 class MaskedCrossEntropy:
-    """Sum over M of w (-log p(target)), with weight the sum of w, w = horizon weight x class weight."""
+    """The sum of w (-log p(target)) over the positions that count, with w = horizon weight x class weight.
+
+    The weight of a batch is the sum of w.
+    """
 
     inputs: Literal["logits", "features"] = "logits"
 
@@ -37,7 +40,7 @@ class MaskedCrossEntropy:
         self.weights = PositionWeights(horizon_weights, class_weights)
 
     def use_class_weights(self, weights: Tensor) -> None:
-        """Take (C,) class weights that come from the data."""
+        """Use (C,) class weights that were computed from the data."""
         self.weights.use_class_weights(weights)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> LossTerms:

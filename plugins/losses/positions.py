@@ -1,4 +1,7 @@
-"""What the losses share: the weight of every position, its plain cross-entropy, and the scores of a batch."""
+"""What the losses share: the weight of every position, its plain cross-entropy, and the scores of a batch.
+
+M denotes the set of positions whose target counts (batch.target_mask).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -8,31 +11,32 @@ from torch import Tensor
 
 from emprot_core.batch import MISSING_ID, Batch, target_mask
 from emprot_core.contracts import LossTerms, Outputs, TokenScores
+from emprot_core.errors import EmprotError
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Plain cross-entropy (B, F, N) and logits (B, F, N, C) -> what is minimised, (B, F, N) in nats."""
+"""Plain cross-entropy (B, F, N) and logits (B, F, N, C) -> the quantity to minimise, (B, F, N) in nats."""
 
 
 class PositionWeights:
-    """Weights of positions: that of the horizon times that of the target's class, 1 by default; 0 outside M."""
+    """The weight of a position: its horizon weight times its class weight, each 1 by default; 0 outside M."""
 
     def __init__(self, horizon_weights: Sequence[float] | None, class_weights: Sequence[float] | None):
         """
         Raises:
-            ValueError: a weight is negative or not finite.
+            EmprotError: a weight is negative or not finite.
         """
         self.of_horizons = _weights("horizon_weights", horizon_weights)
         self.of_classes = _weights("class_weights", class_weights)
         self._classes_are_given = class_weights is not None
 
     def use_class_weights(self, weights: Tensor) -> None:
-        """Weigh classes by (C,) weights that were not known when the loss was made.
+        """Set (C,) class weights that were not known yet when the loss was made.
 
         Raises:
-            ValueError: the loss was made with class weights.
+            EmprotError: the loss was made with class weights.
         """
         if self._classes_are_given:
-            raise ValueError("the loss has class_weights of its own; leave them out, or leave the balancing out")
+            raise EmprotError("the loss has class_weights of its own; leave them out, or leave the balancing out")
         self.of_classes = weights
 
     @property
@@ -41,15 +45,15 @@ class PositionWeights:
         return self.of_horizons is None and self.of_classes is None
 
     def __call__(self, mask: Tensor, targets: Tensor, num_clusters: int, dtype: torch.dtype) -> Tensor:
-        """(B, F, N), of mask and targets (B, F, N).
+        """The weights (B, F, N) for a mask and targets, both (B, F, N).
 
         Raises:
-            ValueError: there are not F weights of horizons, or not C of classes.
+            EmprotError: the number of horizon weights is not F, or the number of class weights is not C.
         """
         weights = mask.to(dtype)
         if self.of_horizons is not None:
             _check_length("horizon_weights", self.of_horizons, mask.shape[1], "future steps")
-            self.of_horizons = self.of_horizons.to(mask.device)  # once: a copy to CUDA in every step would wait for it
+            self.of_horizons = self.of_horizons.to(mask.device)  # once: copying in every step would wait for CUDA
             weights = weights * self.of_horizons.to(dtype)[:, None]
         if self.of_classes is not None:
             _check_length("class_weights", self.of_classes, num_clusters, "clusters")
@@ -59,7 +63,7 @@ class PositionWeights:
 
 
 def masked_targets(batch: Batch) -> tuple[Tensor, Tensor]:
-    """M, and the targets with MISSING_ID outside it, both (B, F, N)."""
+    """The mask of M, and the targets with MISSING_ID outside M, both (B, F, N)."""
     mask = target_mask(batch)
     return mask, torch.where(mask, batch["future_cluster_ids"], MISSING_ID)
 
@@ -74,7 +78,7 @@ def terms_of_logits(
     logits = outputs["cluster_logits"]
     logits = logits if logits.dtype == torch.float64 else logits.float()
     mask, targets = masked_targets(batch)
-    # ignore_index instead of logits[M]: the same numbers without a copy, and without a sync on CUDA.
+    # ignore_index gives the same numbers as logits[M], without a copy and without a sync on CUDA.
     nll = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=MISSING_ID, reduction="none")
     nll = nll.view_as(targets)
     scores = TokenScores(mask, nll.detach(), logits.detach().argmax(dim=-1))
@@ -88,10 +92,10 @@ def terms_of_logits(
 def check_smoothing(label_smoothing: float) -> float:
     """
     Raises:
-        ValueError: it lies outside [0, 1).
+        EmprotError: it lies outside [0, 1).
     """
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 <= label_smoothing < 1")
+        raise EmprotError(f"label_smoothing is {label_smoothing}, expected 0 <= label_smoothing < 1")
     return label_smoothing
 
 
@@ -100,10 +104,10 @@ def _weights(name: str, values: Sequence[float] | None) -> Tensor | None:
         return None
     weights = torch.as_tensor(values, dtype=torch.float64)
     if weights.ndim != 1 or bool((weights < 0).any()) or not bool(weights.isfinite().all()):
-        raise ValueError(f"{name} is {values}, expected a list of finite weights of 0 or more")
+        raise EmprotError(f"{name} is {values}, expected a list of finite weights of 0 or more")
     return weights
 
 
 def _check_length(name: str, weights: Tensor, wanted: int, what: str) -> None:
     if len(weights) != wanted:
-        raise ValueError(f"{name} has {len(weights)} weights, expected {wanted}: one for each of the {what}")
+        raise EmprotError(f"{name} has {len(weights)} weights, expected {wanted}: one for each of the {what}")

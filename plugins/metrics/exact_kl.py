@@ -1,4 +1,4 @@
-"""How far a model is from the exact distribution of a process that knows it."""
+"""Measures how far a model is from the exact distribution of a synthetic process."""
 
 import math
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from emprot_core.batch import Batch
 from emprot_core.contracts import Outputs, TokenScores
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 
@@ -14,25 +15,25 @@ from emprot_core.registry import register
 class ExactKL:
     """KL(exact || model) at h = 1, bits per residue-step; validation only.
 
-    It is the cross-entropy less the entropy rate, without the noise of the drawn targets: 0 is all there is to learn.
+    It is the cross-entropy minus the entropy rate, without the noise of sampled targets. A perfect model reaches 0.
     """
 
     name = "kl_bits"
     every_step = False
 
     def __call__(self, outputs: Outputs, batch: Batch, scores: TokenScores) -> tuple[Tensor, Tensor]:
-        """Bits and positions of the next frame, ().
+        """The sum of bits over the next frame and its number of positions, both ().
 
         Raises:
-            ValueError: the batch has no next_distribution (B, N, C), or the loss works without logits.
+            EmprotError: the batch has no next_distribution (B, N, C), or the loss works without logits.
         """
         if "next_distribution" not in batch:
-            raise ValueError(
+            raise EmprotError(
                 f"metrics.ExactKL needs the exact distribution next_distribution (B, N, C), got a batch with "
                 f"{sorted(batch)}; use data.Synthetic, or leave the metric out of Trainer.metrics"
             )
         if "cluster_logits" not in outputs:
-            raise ValueError(
+            raise EmprotError(
                 f"metrics.ExactKL needs cluster_logits (B, F, N, C), got outputs {sorted(outputs)}; "
                 "use a loss that reads logits (losses.MaskedCrossEntropy), or leave the metric out of Trainer.metrics"
             )

@@ -1,4 +1,4 @@
-"""The share of positions whose most probable class is the right one."""
+"""Accuracy and negative log-likelihood over the positions whose target counts."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ class TokenAccuracy:
     every_step = True
 
     def __call__(self, outputs: Outputs, batch: Batch, scores: TokenScores) -> tuple[Tensor, Tensor]:
-        """The number of right positions and the number of positions, ()."""
+        """The number of correct positions and the number of positions, both ()."""
         right = (scores.predicted == batch["future_cluster_ids"]) & scores.mask
         return right.sum(), scores.mask.sum()
 
@@ -29,7 +29,7 @@ class HorizonAccuracy:
     every_step = False
 
     def __call__(self, outputs: Outputs, batch: Batch, scores: TokenScores) -> tuple[Tensor, Tensor]:
-        """Right positions and positions per horizon, (F,)."""
+        """The numbers of correct positions and of positions per horizon, both (F,)."""
         right = (scores.predicted == batch["future_cluster_ids"]) & scores.mask
         return right.sum(dim=(0, 2)), scores.mask.sum(dim=(0, 2))
 
@@ -42,6 +42,6 @@ class HorizonNLL:
     every_step = False
 
     def __call__(self, outputs: Outputs, batch: Batch, scores: TokenScores) -> tuple[Tensor, Tensor]:
-        """Bits and positions per horizon, (F,)."""
+        """The sums of bits and the numbers of positions per horizon, both (F,)."""
         nats = scores.nll.double().sum(dim=(0, 2))
         return nats / torch.log(nats.new_tensor(2.0)), scores.mask.sum(dim=(0, 2))

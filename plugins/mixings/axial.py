@@ -14,17 +14,17 @@ from .layers import TransformerLayer
 class Axial:
     """Each layer attends over a residue's K frames and then over a frame's N residues.
 
-    K + N keys a token instead of K x N (Ho et al. 2019, "Axial attention in multidimensional transformers"): the
-    cheap way to let residues see each other. One layer is two attentions.
+    A token attends to K + N keys instead of K x N (Ho et al. 2019, "Axial attention in multidimensional
+    transformers"). It is the cheap way to let residues see each other. One layer has two attentions.
     """
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:
-        """The module that does it (contracts.Mixing)."""
+        """The module that computes this mixing (contracts.Mixing)."""
         return AxialMixing(d_embed, num_heads, num_layers, dropout, attention)
 
 
 class AxialMixing(nn.Module):
-    """num_layers x (over frames, over residues). The last of them computes the last frame alone."""
+    """num_layers pairs of attention, over frames and then over residues; the last pair computes one frame only."""
 
     def __init__(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention):
         super().__init__()
@@ -37,11 +37,11 @@ class AxialMixing(nn.Module):
         self.norm = nn.LayerNorm(d_embed)
 
     def forward(self, x: Tensor, mask: Tensor, state: Tensor | None = None) -> Tensor:
-        """Context (B, N, D) of tokens x (B, T, N, D) where mask (B, T, N) is True.
+        """The context (B, N, D) of the tokens x (B, T, N, D) at which mask (B, T, N) is True.
 
-        A state (B, N, D), the context of earlier frames, is read as one more frame before the first: a summary,
-        so chunks of a history give less than the whole. Other residues read it where the residue is seen in this
-        chunk, as a residue that is never seen may be padding.
+        A state (B, N, D) is the context of earlier frames and is read as one more frame before the first. It only
+        summarises those frames, so a history read in chunks gives less than one read as a whole. Other residues see
+        the state of a residue only if it has an ID in this chunk: a residue without any may be padding.
         """
         seen_by_itself = seen_by_others = mask
         if state is not None:

@@ -12,28 +12,29 @@ from .layers import TransformerLayer
 
 @register("mixing")
 class CrossTemporal:
-    """Queries: the N residues of the last frame. Keys: all K x N tokens, in every layer the same.
+    """The N residues of the last frame attend to all K x N tokens of the history, which no layer changes.
 
-    Each head has a learnable bias toward the keys of the query's own residue, which are K among K x N. The heads start
-    evenly spaced from no bias to own_residue_bias: without any, a residue's own past is hard to find, and on the
-    embedded sample the forecast loses to the interpolated baseline; with the same bias in every head, neighbours are.
+    Each head has a learnable bias toward the K keys of the query's own residue. The biases of the heads start evenly
+    spaced from 0 to own_residue_bias. Without a bias, a residue's own past is hard to find among K x N keys, and on
+    the embedded sample the forecast loses to the interpolated baseline. With the same bias in every head, neighbours
+    are hard to find.
     """
 
     def __init__(self, own_residue_bias: float = 12.0):
         """
         Args:
-            own_residue_bias: where the bias of the last head starts, nats: a key of the own residue weighs
-                exp(bias) times as much as another. At 12 that head starts with the own residue alone.
+            own_residue_bias: initial bias of the last head, in nats: a key of the own residue weighs exp(bias) times
+                as much as another key. At 12 that head starts by attending to the own residue alone.
         """
         self.own_residue_bias = own_residue_bias
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:
-        """The module that does it (contracts.Mixing)."""
+        """The module that computes this mixing (contracts.Mixing)."""
         return CrossTemporalMixing(d_embed, num_heads, num_layers, dropout, attention, self.own_residue_bias)
 
 
 class CrossTemporalMixing(nn.Module):
-    """num_layers of cross-attention from the last frame to the tokens of the whole history."""
+    """num_layers layers of cross-attention from the last frame to the tokens of the whole history."""
 
     def __init__(
         self,
@@ -50,11 +51,11 @@ class CrossTemporalMixing(nn.Module):
         self.norm = nn.LayerNorm(d_embed)
 
     def forward(self, x: Tensor, mask: Tensor, state: Tensor | None = None) -> Tensor:
-        """Context (B, N, D) of tokens x (B, T, N, D) where mask (B, T, N) is True.
+        """The context (B, N, D) of the tokens x (B, T, N, D) at which mask (B, T, N) is True.
 
-        A state (B, N, D), the context of earlier frames, is read as one more frame before the first: a summary,
-        so chunks of a history give less than the whole. It is read where the residue is seen in this chunk, as a
-        residue that is never seen may be padding.
+        A state (B, N, D) is the context of earlier frames and is read as one more frame before the first. It only
+        summarises those frames, so a history read in chunks gives less than one read as a whole. The state of a
+        residue is seen only if it has an ID in this chunk: a residue without any may be padding.
         """
         if state is not None:
             x = torch.cat([state[:, None], x], dim=1)

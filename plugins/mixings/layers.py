@@ -8,7 +8,7 @@ from emprot_core.kernels import Linear
 
 
 class AttentionLayer(nn.Module):
-    """Multi-head attention from queries to keys, with its norm and projections; x + dropout(attention(norm(x)))."""
+    """Multi-head attention from queries to keys, with its norm and projections: x + dropout(attention(norm(x)))."""
 
     def __init__(self, d_embed: int, num_heads: int, dropout: float, attention: Attention):
         super().__init__()
@@ -21,7 +21,7 @@ class AttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
-        """queries (batch, q, D), keys (batch, k, D), mask bool to (batch, q, k) -> (batch, q, D)."""
+        """queries (batch, q, D), keys (batch, k, D), mask bool, broadcast to (batch, q, k) -> (batch, q, D)."""
         q = self.to_query(self.norm(queries))
         k, v = self.to_key_value(self.norm(keys)).chunk(2, dim=-1)
         q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=self.num_heads) for x in (q, k, v))
@@ -30,7 +30,7 @@ class AttentionLayer(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """x + dropout(W2 GELU(W1 norm(x))), four times as wide inside."""
+    """x + dropout(W2 GELU(W1 norm(x))), with a hidden width of 4 D."""
 
     def __init__(self, d_embed: int, dropout: float):
         super().__init__()
@@ -56,5 +56,5 @@ class TransformerLayer(nn.Module):
         self.feed = FeedForward(d_embed, dropout)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
-        """queries (batch, q, D), keys (batch, k, D), mask bool to (batch, q, k) -> (batch, q, D)."""
+        """queries (batch, q, D), keys (batch, k, D), mask bool, broadcast to (batch, q, k) -> (batch, q, D)."""
         return self.feed(self.attend(queries, keys, mask, bias))

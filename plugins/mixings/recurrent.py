@@ -1,4 +1,4 @@
-"""A gated recurrence over each residue's own frames: the mixing whose chunks add up."""
+"""A gated recurrence over each residue's own frames, which can read a history in chunks without loss."""
 
 import torch
 from einops import rearrange
@@ -12,15 +12,15 @@ from .layers import FeedForward
 
 @register("mixing")
 class Recurrent:
-    """A GRU (Cho et al. 2014) over each residue's own frames; its state is all it knows of the past.
+    """A GRU (Cho et al. 2014) over each residue's own frames; its state holds all it knows of the past.
 
-    So it can be fed a trajectory chunk by chunk without end: a chunk of history with the state after the one before
-    gives exactly what the whole history gives, if tokens do not tell how far they are from the last frame
-    (ProteinTransformerClassificationOnly.max_history = 0). Residues do not see each other.
+    It can therefore read a trajectory of any length chunk by chunk: a chunk, together with the state after the
+    previous chunk, gives exactly what the whole history gives. For this, tokens must not encode how far they are from
+    the last frame (ProteinTransformerClassificationOnly.max_history = 0). Residues do not see each other.
     """
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:
-        """The module that does it (contracts.Mixing); it has no heads and no attention."""
+        """The module that computes this mixing (contracts.Mixing); it has no heads and no attention."""
         return RecurrentMixing(d_embed, num_layers, dropout)
 
 
@@ -34,7 +34,10 @@ class RecurrentMixing(nn.Module):
         self.cell = nn.GRUCell(d_embed, d_embed)
 
     def forward(self, x: Tensor, mask: Tensor, state: Tensor | None = None) -> Tensor:
-        """Context (B, N, D) of tokens x (B, T, N, D) where mask (B, T, N) is True; state (B, N, D), None is zeros."""
+        """The context (B, N, D) of the tokens x (B, T, N, D) at which mask (B, T, N) is True.
+
+        The state (B, N, D) is the context of earlier frames; None means zeros.
+        """
         tokens = rearrange(self.norm(self.feed(x)), "b t n d -> t (b n) d")
         visible = rearrange(mask, "b t n -> t (b n) 1")
         h = torch.zeros_like(tokens[0]) if state is None else rearrange(state, "b n d -> (b n) d")

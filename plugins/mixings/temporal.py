@@ -1,4 +1,4 @@
-"""Attention over each residue's own frames: residues do not see each other."""
+"""Attention over each residue's own frames; residues do not see each other."""
 
 import torch
 from einops import rearrange
@@ -14,17 +14,17 @@ from .layers import AttentionLayer, FeedForward
 class Temporal:
     """Each residue attends to its own K frames; the context is read at the last one.
 
-    The cheapest pattern, and the one to start with: on a few hundred frames of one protein no gain from
-    neighbouring residues was seen.
+    It is the cheapest pattern and the one to start with: on a few hundred frames of one protein, neighbouring residues
+    brought no gain.
     """
 
     def build(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention) -> nn.Module:
-        """The module that does it (contracts.Mixing)."""
+        """The module that computes this mixing (contracts.Mixing)."""
         return TemporalMixing(d_embed, num_heads, num_layers, dropout, attention)
 
 
 class TemporalMixing(nn.Module):
-    """Pre-norm layers over the frames of a residue. The last layer computes the last frame alone."""
+    """Pre-norm layers over the frames of a residue. The last layer computes only the last frame."""
 
     def __init__(self, d_embed: int, num_heads: int, num_layers: int, dropout: float, attention: Attention):
         super().__init__()
@@ -33,10 +33,10 @@ class TemporalMixing(nn.Module):
         self.norm = nn.LayerNorm(d_embed)
 
     def forward(self, x: Tensor, mask: Tensor, state: Tensor | None = None) -> Tensor:
-        """Context (B, N, D) of tokens x (B, T, N, D) where mask (B, T, N) is True.
+        """The context (B, N, D) of the tokens x (B, T, N, D) at which mask (B, T, N) is True.
 
-        A state (B, N, D), the context of earlier frames, is read as one more frame before the first: a summary,
-        so chunks of a history give less than the whole.
+        A state (B, N, D) is the context of earlier frames and is read as one more frame before the first. It only
+        summarises those frames, so a history read in chunks gives less than one read as a whole.
         """
         num_windows, _, num_residues, _ = x.shape
         if state is not None:

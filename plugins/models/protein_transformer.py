@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emprot_core import registry
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Attention, Mixing, Outputs
+from emprot_core.errors import EmprotError
 from emprot_core.kernels import linear, sdpa
 from emprot_core.registry import register
 
@@ -19,11 +20,11 @@ from .cluster_table import ClusterTable
 
 @register("model")
 class ProteinTransformerClassificationOnly(nn.Module):
-    """Dense logits over C clusters for every residue in each of the next F frames.
+    """Predicts logits over all C clusters for every residue in each of the next F frames.
 
-    A token is the embedding of its ID plus that of its frame (counted back from the last) and, within one
-    protein, of its residue index. The mixing turns a history into a context (B, N, D); one D x D matrix per
-    future step turns that into features, whose products with the cluster table are the logits.
+    A token is the sum of embeddings of its cluster ID, of its frame (counted back from the last one) and, if all data
+    are of one protein, of its residue index. The mixing turns the tokens of a history into a context (B, N, D). One
+    D x D matrix per future step turns the context into features, whose products with the cluster table are the logits.
     """
 
     def __init__(
@@ -48,22 +49,22 @@ class ProteinTransformerClassificationOnly(nn.Module):
         """
         Args:
             mixing: how frames and residues see each other; mixings.Temporal by default.
-            max_history: the longest history that has frame embeddings; 0 for none, and any length.
-            residue_embedding: residues that get an embedding of their index, 0 for none. It means something
+            max_history: number of frame embeddings, so the longest history; 0 for no embeddings and any length.
+            residue_embedding: how many residues get an embedding of their index, 0 for none. An index has a meaning
                 within one protein only.
-            residue_dropout: probability of leaving out a residue's index embedding, per window and residue.
-            tie_embeddings: read the logits off the token table; otherwise off a table of their own.
-            output_bias_init: "zeros", or "unigram" for the log frequencies of the training split.
-            cluster_lookup: (C, E) centroids, or the path of an .npy file, that the cluster embedding starts from.
+            residue_dropout: probability of leaving out an index embedding, drawn for each window and residue.
+            tie_embeddings: compute the logits with the table of cluster embeddings; otherwise with a separate table.
+            output_bias_init: "zeros", or "unigram" for the log class frequencies of the training split.
+            cluster_lookup: (C, E) centroids that the cluster embedding starts from, or the path of their .npy file.
 
         Raises:
-            ValueError: num_heads does not divide d_embed, or output_bias_init is unknown.
+            EmprotError: num_heads does not divide d_embed, or output_bias_init is unknown.
         """
         super().__init__()
         if d_embed % num_heads:
-            raise ValueError(f"d_embed = {d_embed} is not a multiple of num_heads = {num_heads}; change one of them")
+            raise EmprotError(f"d_embed = {d_embed} is not a multiple of num_heads = {num_heads}; change one of them")
         if output_bias_init not in ("zeros", "unigram"):
-            raise ValueError(f'output_bias_init is {output_bias_init!r}, expected "zeros" or "unigram"')
+            raise EmprotError(f'output_bias_init is {output_bias_init!r}, expected "zeros" or "unigram"')
         self.d_embed = d_embed
         self.future_horizon = future_horizon
         self.num_clusters = num_clusters
@@ -88,7 +89,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
             nn.init.normal_(self.residue_embedding.weight, std=residue_std)
         if self.output_table is not None:
             nn.init.normal_(self.output_table, std=self.d_embed**-0.5)
-        # The horizons start near each other, and not equal.
+        # The horizons start close to each other, but not equal.
         self.horizon_maps.data.add_(torch.randn_like(self.horizon_maps), alpha=0.02)
 
     def use_class_counts(self, counts: Tensor) -> None:
@@ -98,7 +99,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
             self.output_bias.data.copy_((smoothed / smoothed.sum()).log().expand_as(self.output_bias))
 
     def use_cluster_lookup(self, lookup: str | Path | np.ndarray | Tensor) -> None:
-        """Start the cluster embedding anew, from centroids (C, E)."""
+        """Replace the cluster embedding by a new one that starts from centroids (C, E)."""
         self.cluster_embedding = ClusterTable(self.num_clusters, self.d_embed, lookup)
 
     def forward(
@@ -109,14 +110,14 @@ class ProteinTransformerClassificationOnly(nn.Module):
         history_mask: Tensor,
         state: Tensor | None = None,
     ) -> Outputs:
-        """cluster_logits (B, F, N, C), context (B, N, D) and, where state was given, new_state (B, N, D).
+        """cluster_logits (B, F, N, C), context (B, N, D) and, if a state was given, new_state (B, N, D).
 
         Args:
-            input_cluster_ids: (B, T, N) long; what stands where history_mask is False is not read.
-            times: accepted and not read; frames are told apart by their distance from the last one.
-            sequence_lengths: accepted and not read; history_mask says which residues there are.
+            input_cluster_ids: (B, T, N) long; values where history_mask is False are not read.
+            times: accepted but not used; frames are told apart by their distance from the last one.
+            sequence_lengths: accepted but not used; history_mask says which residues exist.
             history_mask: (B, T, N) bool.
-            state: (B, N, D), the new_state of the frames before these.
+            state: (B, N, D), the new_state that the preceding frames gave.
         """
         outputs = self.features(input_cluster_ids, times, sequence_lengths, history_mask, state)
         weight, bias = self.classifier()
@@ -133,7 +134,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         history_mask: Tensor,
         state: Tensor | None = None,
     ) -> Outputs:
-        """`forward` without the classifier: features (B, F, N, D) in the place of the logits."""
+        """`forward` without the classifier: it gives features (B, F, N, D) instead of the logits."""
         visible = history_mask & (input_cluster_ids != MISSING_ID)
         context = self.mixing(self._embed(input_cluster_ids, visible), visible, state)
         outputs = {"features": einsum(context, self.horizon_maps, "b n d, f d e -> b f n e"), "context": context}
@@ -156,7 +157,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
     def _embed_frames(self, num_frames: int, device: torch.device) -> Tensor:
         assert self.frame_embedding is not None
         if num_frames > self.max_history:
-            raise ValueError(
+            raise EmprotError(
                 f"the history has {num_frames} frames, the model has embeddings for {self.max_history}; "
                 f"raise max_history to at least {num_frames}, or set it to 0"
             )
@@ -165,7 +166,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
     def _embed_residues(self, num_windows: int, num_residues: int, device: torch.device) -> Tensor:
         assert self.residue_embedding is not None
         if num_residues > self.residue_embedding.num_embeddings:
-            raise ValueError(
+            raise EmprotError(
                 f"the batch has {num_residues} residues, the model has index embeddings for "
                 f"{self.residue_embedding.num_embeddings}; set residue_embedding (NUM_RESIDUES in base.gin) to the "
                 "size of the largest protein, or to 0, which is right for several proteins"

@@ -1,4 +1,4 @@
-"""Adam and its kin. Weight decay leaves out biases and every parameter of fewer than two dimensions."""
+"""Adam and its variants. Biases and parameters of fewer than two dimensions have no weight decay."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,19 +15,19 @@ from .parameter_groups import NamedParameters, decay_groups
 
 
 class FlatAdamW(torch.optim.AdamW):
-    """torch's fused AdamW; once it is flattened, it steps one tensor for each group.
+    """torch's fused AdamW; after flatten(), a step updates one flat tensor per group, dtype and device.
 
-    The kernel is torch's. What comes before it there, looking at every parameter and sorting them by device, takes
-    longer than the kernel where models are small.
+    The kernel is torch's. torch first visits every parameter and sorts them by device, which takes longer than the
+    kernel if the model is small; flattening avoids this.
     """
 
     is_flat = False
 
     @staticmethod
     def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
-        """What torch puts around `step`: hooks of steps, and a name in profiles. Left out where there is neither.
+        """Wrap `step` as torch does, which runs step hooks and names it in profiles, but only if either is in use.
 
-        In a loop it takes longer than the kernel.
+        The wrapper of torch takes longer than the kernel.
         """
         observed = torch.optim.Optimizer.profile_hook_step(func)
 
@@ -45,7 +45,7 @@ class FlatAdamW(torch.optim.AdamW):
         return step
 
     def flatten(self) -> None:
-        """Before the first step: put flat tensors, of which the parameters become views, in their place."""
+        """Replace the parameters by flat tensors, of which they become views. Call it before the first step."""
         given = [parameter for group in self.param_groups for parameter in group["params"]]
         for group in self.param_groups:
             group["params"] = flatten(group["params"])
@@ -71,7 +71,8 @@ class FlatAdamW(torch.optim.AdamW):
 
     def _step_one(self, group: dict[str, Any], parameter: Tensor, gradient: Tensor) -> None:
         state = self.state[parameter]
-        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)  # set from outside
+        # torch's GradScaler sets both attributes; the trainer sets found_inf to withhold an update.
+        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         state["step"] += 1
         torch._fused_adamw_(
             [parameter], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]],

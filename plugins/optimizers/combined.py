@@ -1,4 +1,4 @@
-"""Several optimizers of different parameters as one."""
+"""Combines several optimizers of different parameters into one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -8,7 +8,7 @@ import torch
 
 
 class Combined(torch.optim.Optimizer):
-    """Groups and state are those of the parts, so a scheduler or a checkpoint sees a single optimizer."""
+    """Shares the groups and state of its parts, so a scheduler or a checkpoint sees a single optimizer."""
 
     def __init__(self, *parts: torch.optim.Optimizer):
         """
@@ -20,7 +20,7 @@ class Combined(torch.optim.Optimizer):
         self._share()
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of every part."""
+        """Step every part once."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -34,7 +34,7 @@ class Combined(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Make the groups and the state of the parts the very objects held here."""
+        """Let the parts use the same group and state objects as this optimizer."""
         for part, groups in zip(self.parts, self._groups_of_parts(), strict=True):
             part.__setstate__({"state": self.state, "param_groups": groups})
 

@@ -1,6 +1,6 @@
 """Parameters and gradients as views of flat buffers, so that an update passes once over memory.
 
-A small step spends more time on starting operations, some for each parameter, than on numbers.
+A small step spends more time on launching operations for each parameter than on arithmetic.
 """
 
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-_ALIGNMENT = 64  # numbers: kernels want parameters at addresses as round as those torch gives them
+_ALIGNMENT = 64  # in elements: kernels expect parameters to be aligned as torch aligns them
 
 
 def flatten(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """One flat parameter for each dtype and device, of which the given ones become views, values kept, gradients 0."""
+    """One flat parameter per dtype and device; the given ones become views of it, with their values and gradient 0."""
     kinds = dict.fromkeys((parameter.dtype, parameter.device) for parameter in parameters)
     return [_join([p for p in parameters if (p.dtype, p.device) == kind]) for kind in kinds]
 
 
 class Views:
-    """Where the parameters and gradients lie that are views of flat ones, to see that they still are.
+    """Remembers where parameters and gradients lie in memory, to check that they are still views of the flat ones.
 
-    Moving or casting the model, or a hook that puts another tensor in place of a gradient, parts them: the update would
+    Moving or casting the model, or a hook that replaces the tensor of a gradient, separates them. Updates would then
     go to memory that nobody reads.
     """
 
@@ -30,7 +30,7 @@ class Views:
     def check(self) -> None:
         """
         Raises:
-            RuntimeError: a parameter or its gradient lies elsewhere now.
+            RuntimeError: a parameter or its gradient now lies elsewhere in memory.
         """
         for parameter, place, gradient in self._held:
             if parameter.grad is not gradient or parameter.data_ptr() != place:

@@ -1,9 +1,10 @@
-"""Muon for the matrices inside the model, AdamW for all else."""
+"""Muon for the matrices inside the model, AdamW for all other parameters."""
 
 from collections.abc import Sequence
 
 import torch
 
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .combined import Combined
@@ -19,21 +20,22 @@ def muon(
     betas: tuple[float, float] = (0.9, 0.999),
     tables: Sequence[str] = ("embedding", "table"),
 ) -> torch.optim.Optimizer:
-    """Muon (Jordan et al. 2024): the momentum of a matrix, orthogonalised by five Newton-Schulz iterations.
+    """Muon (Jordan et al. 2024): steps along the momentum, orthogonalised by five Newton-Schulz iterations.
 
-    It takes weights of two dimensions; biases, norms, tensors of more dimensions and tables of embeddings go to
-    AdamW. The update of a matrix has the size AdamW's would have (Liu et al. 2025, arXiv:2502.16982), so that both
+    Muon takes the two-dimensional weights; AdamW takes biases, norms, tensors of more dimensions and embedding tables.
+    The update of a matrix has the size that AdamW's update would have (Liu et al. 2025, arXiv:2502.16982), so both
     share learning rate and weight decay.
 
     Args:
-        momentum: of Muon. betas: of AdamW.
-        tables: a parameter is a table of embeddings if its name contains one of these.
+        momentum: momentum of Muon.
+        betas: betas of AdamW.
+        tables: a parameter is an embedding table if its name contains one of these.
 
     Raises:
-        ValueError: this torch has no Muon.
+        EmprotError: the installed torch has no Muon.
     """
     if not hasattr(torch.optim, "Muon"):
-        raise ValueError(
+        raise EmprotError(
             f"optimizers.muon needs torch 2.9 or newer (torch.optim.Muon), this is torch {torch.__version__}; "
             "install a newer torch, or use optimizers.adamw"
         )

@@ -1,20 +1,22 @@
-"""Which parameters decay: all but biases and every parameter of fewer than two dimensions."""
+"""Chooses the parameters with weight decay: all but biases and parameters of fewer than two dimensions."""
 
 from typing import Any
 
 from torch import nn
 
+from emprot_core.errors import EmprotError
+
 NamedParameters = list[tuple[str, nn.Parameter]]
 
 
 def decay_groups(named_parameters: NamedParameters, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for torch's optimizers: those that decay, then those that do not; none of them empty.
+    """Parameter groups for torch's optimizers: first with, then without weight decay; empty groups are left out.
 
     Raises:
-        ValueError: weight_decay is negative.
+        EmprotError: weight_decay is negative.
     """
     if not weight_decay >= 0:
-        raise ValueError(f"weight_decay is {weight_decay}, expected 0 or more")
+        raise EmprotError(f"weight_decay is {weight_decay}, expected 0 or more")
     decayed = [parameter for name, parameter in named_parameters if is_weight(name, parameter)]
     free = [parameter for name, parameter in named_parameters if not is_weight(name, parameter)]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

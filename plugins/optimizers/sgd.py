@@ -1,4 +1,4 @@
-"""Stochastic gradient descent. Weight decay leaves out biases and every parameter of fewer than two dimensions."""
+"""Stochastic gradient descent. Biases and parameters of fewer than two dimensions have no weight decay."""
 
 import torch
 
@@ -14,12 +14,12 @@ def sgd(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with Nesterov momentum (momentum 0: plain), torch's fused form."""
+    """Stochastic gradient descent with Nesterov momentum (plain if momentum is 0), in torch's fused form."""
     groups = decay_groups(named_parameters, weight_decay)
     optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True)
     if momentum > 0:
-        # torch's fused form leaves the buffer of a first step that was withheld uninitialised; from zeros the
-        # numbers are those of a buffer that starts as the first gradient.
+        # If the first step is withheld, torch's fused form leaves the buffer uninitialised. A buffer of zeros gives
+        # the same numbers as one that starts as the first gradient.
         for _, parameter in named_parameters:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer

@@ -1,7 +1,7 @@
-"""One trajectory from its file to cluster IDs in a folder of parts: the work of a Prepare worker.
+"""Encodes one trajectory file into cluster IDs in a folder of parts; this is the work of a Prepare worker.
 
-A part is one file of IDs for each tokenizer and a record, <part>.json, that is renamed into place last: a part
-without its record does not count, and one whose key differs was made from other files or by other tokenizers.
+A part is one file of IDs per tokenizer and a record <part>.json, which is renamed into place last. A part without its
+record does not count. If the key of a record differs, its part was made from other files or by other tokenizers.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import numpy as np
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Reader, Structure, Tokenizer
 from emprot_core.data.store_format import check_ids
+from emprot_core.errors import EmprotError
 
 from .reading import read_chunks, residue_sequence
 
@@ -39,21 +40,21 @@ class Part(NamedTuple):
     time_step_ns: float
     num_frames: int
     num_residues: int
-    sequence: str  # chunks.residue_sequence
+    sequence: str  # reading.residue_sequence
     source: dict[str, str] | None
     notes: list[str]
     read_s: float
-    encode_s: dict[str, float]  # seconds of CPU, by tokenizer
+    encode_s: dict[str, float]  # CPU seconds, by tokenizer
     sha256: dict[str, str]  # of the IDs, by tokenizer
-    empty_residues: dict[str, list[int]]  # those without an ID in any frame, by tokenizer
-    num_ends: int  # residues that may well have none: two at each end of a stretch; 0 where the IDs are the user's
+    empty_residues: dict[str, list[int]]  # residues without an ID in any frame, by tokenizer
+    num_ends: int  # how many residues may lack IDs without harm: two per end of a stretch; 0 for IDs of the user
 
 
 def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part:
-    """Encode a trajectory and keep it as a part; memory is that of one chunk.
+    """Encode a trajectory and store it as a part, with one chunk in memory at a time.
 
     Raises:
-        ValueError: the file is bad, or a tokenizer refuses it or gives wrong IDs; the message names the file.
+        EmprotError: the file is bad, or a tokenizer refuses it or gives wrong IDs; the message names the file.
     """
     stem = part_stem(encoder.folder, name)
     outputs = [_IdFile(stem.with_name(f"{stem.name}.{t.name}.ids"), t, path) for t in encoder.tokenizers]
@@ -94,7 +95,7 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
 
 
 def find_part(folder: Path, name: str, key: str) -> Part | None:
-    """The part of a trajectory that was encoded before with the same key, None where there is none."""
+    """The part of a trajectory that was encoded earlier with the same key, or None."""
     path = part_stem(folder, name).with_suffix(".json")
     if not path.is_file():
         return None
@@ -103,7 +104,7 @@ def find_part(folder: Path, name: str, key: str) -> Part | None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed have left: files without a record, and stores that nobody has seen."""
+    """Remove what killed processes have left: files without a record, and stores that were not published."""
     finished = {path.stem for path in folder.glob("*.json")}
     for path in folder.iterdir():
         if path.is_dir():
@@ -120,7 +121,7 @@ def part_ids(folder: Path, part: Part, tokenizer: Tokenizer) -> np.ndarray:
 
 
 def part_stem(folder: Path, name: str) -> Path:
-    """Where a part lies, without suffix; any name of a trajectory makes a short file name."""
+    """The path of a part without suffix; the file name is a hash, so it is short for any trajectory name."""
     return folder / hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
@@ -148,17 +149,17 @@ class _IdFile:
         try:
             ids = self.tokenizer.encode(chunk)
         except ValueError as error:
-            raise ValueError(f"{self.source}: {error}") from error
+            raise EmprotError(f"{self.source}: {error}") from error
         except IndexError as error:
             if chunk.coordinates.shape[2]:
                 raise
-            raise ValueError(
+            raise EmprotError(
                 f"{self.source} holds cluster IDs and no coordinates, which {self.name} needs; "
                 "bind Prepare.tokenizers to [@tokenizers.precomputed()]"
             ) from error
         self.seconds += time.process_time() - started
         if ids.shape != chunk.coordinates.shape[:2]:
-            raise ValueError(
+            raise EmprotError(
                 f"{self.source}: {self.name} gave IDs of shape {ids.shape}, expected {chunk.coordinates.shape[:2]}; "
                 "correct the tokenizer"
             )

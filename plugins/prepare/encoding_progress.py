@@ -1,4 +1,4 @@
-"""Frames and tokens a second while trajectories are encoded."""
+"""Shows frames and tokens per second while trajectories are encoded."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,11 +8,11 @@ from tqdm import tqdm
 from .encoding import Part
 
 Encoded = tuple[str, Part | ValueError]
-"""A trajectory's name, and its part or what is wrong with it."""
+"""A trajectory's name, and its part or the error that it gave."""
 
 
 def with_progress(encoded: Iterable[Encoded], total: int, num_done: int) -> Iterator[Encoded]:
-    """The same, with a bar on a terminal: `total` trajectories, of which `num_done` are behind."""
+    """Yield the same items and show a bar on a terminal: `total` trajectories, `num_done` of them done before."""
     num_frames, num_tokens, started = 0, 0, time.perf_counter()
     with tqdm(total=total, initial=num_done, unit=" trajectory", disable=None) as bar:
         for name, result in encoded:

@@ -1,4 +1,4 @@
-"""What tokenizers learn from: frames that no run holds out."""
+"""Chooses the frames that tokenizers learn from: only those that no run holds out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from emprot_core.contracts import DataSplit, Reader, Structure
 from emprot_core.data.store_format import make_index
+from emprot_core.errors import EmprotError
 
 from .encoding import Part
 from .reading import read_chunks, residue_sequence
@@ -17,7 +18,7 @@ Spans = Mapping[str, Sequence[tuple[int, int]]]
 
 
 class Measured(NamedTuple):
-    """What a split may look at, of a trajectory that was read but not encoded."""
+    """What a split may use of a trajectory that was read but not encoded."""
 
     name: str
     group: str
@@ -31,7 +32,7 @@ Extent = Measured | Part
 
 
 def measure(reader: Reader, name: str, path: Path) -> Measured:
-    """Read a trajectory for its extent; ValueError if it is bad."""
+    """Read a trajectory to measure its extent; ValueError if the file is bad."""
     first, num_frames = None, 0
     for chunk in read_chunks(reader, path):
         first = chunk if first is None else first
@@ -43,7 +44,7 @@ def measure(reader: Reader, name: str, path: Path) -> Measured:
 
 
 def groups_of(trajectories: Iterable[Extent], group_by: Literal["group", "sequence"]) -> dict[str, str]:
-    """The group of each trajectory, by its name; by sequence, those of one sequence share the group of the first."""
+    """The group of each trajectory, by name; by sequence, equal sequences share the group of the first one."""
     if group_by == "group":
         return {trajectory.name: trajectory.group for trajectory in trajectories}
     first: dict[str, str] = {}
@@ -51,21 +52,21 @@ def groups_of(trajectories: Iterable[Extent], group_by: Literal["group", "sequen
 
 
 def index_of(trajectories: Iterable[Extent], groups: Mapping[str, str]) -> np.ndarray:
-    """The index that a store of these trajectories has, but for where the IDs lie (shard and offset are 0)."""
+    """The index of a store of these trajectories, except that shard and offset, the place of the IDs, are 0."""
     return make_index(
         [(t.name, groups[t.name], 0, 0, t.num_frames, t.num_residues, t.time_step_ns) for t in trajectories]
     )
 
 
 def first_frames(trajectories: Sequence[Extent], fraction: float) -> Spans:
-    """The first part of the frames of each, one frame or more."""
+    """The first `fraction` of the frames of each trajectory, at least one frame."""
     return {t.name: [(0, max(1, round(t.num_frames * fraction)))] for t in trajectories}
 
 
 def inside_training(
     spans: Spans, trajectories: Sequence[Extent], groups: Mapping[str, str], split: DataSplit | None
 ) -> Spans:
-    """Those of the frames that a split of all trajectories gives to training; all of them without a split."""
+    """The frames of `spans` that a split of all trajectories gives to training; without a split, all of them."""
     if split is None:
         return spans
     found: dict[str, list[tuple[int, int]]] = {}
@@ -78,18 +79,18 @@ def inside_training(
 
 
 def check_still_inside(learnt: Spans, inside: Spans, kept: Iterable[Extent]) -> None:
-    """Raise ValueError if frames that were learnt from are no longer in training, being among what is kept."""
+    """Raise ValueError if tokenizers learnt from frames of a kept trajectory that are no longer in training."""
     names = {trajectory.name for trajectory in kept}
     for name, frames in learnt.items():
         if name in names and frames != inside.get(name):
-            raise ValueError(
+            raise EmprotError(
                 f"the tokenizers learnt from frames of {name} that the split holds out now that other trajectories "
                 "were skipped; take those out of Prepare.source and start again"
             )
 
 
 def read_spans(reader: Reader, paths: Mapping[str, Path], spans: Spans) -> Iterator[Structure]:
-    """These frames, chunk by chunk, each chunk with a group; a trajectory is read no further than its last span."""
+    """The frames of the spans, chunk by chunk, each chunk with a group; reading stops after the last span."""
     for name, frames in spans.items():
         offset = 0
         for chunk in read_chunks(reader, paths[name]):

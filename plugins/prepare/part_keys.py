@@ -1,4 +1,4 @@
-"""What a part was made of: while it is the same, the part is used again."""
+"""Identifies what a part was made of; while that is unchanged, the part is used again."""
 
 import hashlib
 import json
@@ -12,8 +12,10 @@ from .trajectory_files import existing_file
 
 
 def part_keys(reader: Reader, tokenizers: Sequence[Tokenizer], trajectories: Mapping[str, Path]) -> dict[str, str]:
-    """A hash for each trajectory, by its name, of the reader, the tokenizers, and the place, size and date of its
-    files."""
+    """A hash for each trajectory, by its name.
+
+    It covers the reader, the tokenizers, and the path, size and date of the trajectory's files.
+    """
     common = _key_of_components(reader, tokenizers)
     return {name: _key(reader, path, common) for name, path in trajectories.items()}
 

@@ -1,4 +1,4 @@
-"""Trajectory stores from the files of simulations."""
+"""Makes trajectory stores from the files of simulations."""
 
 import fnmatch
 import logging
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from emprot_core.contracts import DataSplit, Reader, Tokenizer
 from emprot_core.data.store import StoreError, TrajectoryStore
+from emprot_core.errors import EmprotError
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
 
@@ -32,14 +33,14 @@ _PARTS, _UNSEEN = ".parts", "stores"
 
 @register("job")
 class Prepare:
-    """Reads trajectories, turns them into cluster IDs, and writes one store a tokenizer: <output>/<its name>.
+    """Reads trajectories, turns them into cluster IDs, and writes one store per tokenizer: <output>/<its name>.
 
-    A trajectory is named by its path below the folder that all have in common, without the suffix; where the reader
-    knows no protein, that name is its group too. A store is seen only when all are complete, were read
-    back, and their hashes and IDs checked; <output>/<name>.report.json says what is in it and what looks wrong.
+    A trajectory is named by its path below the common folder of all, without the suffix; if the reader knows no
+    protein, that name is also its group. Stores appear only once all are complete, read back, and checked for hashes
+    and IDs. <output>/<name>.report.json says what a store holds and what looks wrong.
 
-    Trajectories are encoded into <output>/.parts, several at a time. Prepare started again, after whatever ended it,
-    goes on with those that are missing. A part is used again only while its files, reader and tokenizers are unchanged.
+    Trajectories are encoded into <output>/.parts, several at a time. If Prepare was interrupted, running it again goes
+    on with the missing ones. A part is used again only while its files, reader and tokenizers are unchanged.
     """
 
     def __init__(
@@ -59,26 +60,26 @@ class Prepare:
         """
         Args:
             source: files, patterns of files (`runs/**/*.xtc`), or sample:coordinates.
-            reader: of those files.
-            tokenizers: one store each.
-            output: a directory for the stores; none of them may exist.
-            fit_on: patterns of the names of the trajectories that tokenizers learn from; none by default, for the
-                test trajectories must not be among them.
-            fit_fraction: the first part of the frames of each of those, in (0, 1]: again, test frames come later.
-                Where a split is given, the training frames among them.
-            on_error: what to do with a trajectory that is damaged or does not fit: refuse ends the run, skip leaves
-                the trajectory out; either names the file and what is wrong with it.
-            group_by: "sequence" gives trajectories of one sequence of residues one group, that of the first.
-            num_workers: processes that encode; 0 for one a core.
-            split: kept in every store, for runs that bind splits.Stored.
-            compact: number the classes that occur 0, 1, ...; the store keeps the IDs they had (class_ids).
+            reader: reads those files.
+            tokenizers: each of them gets one store.
+            output: directory for the stores, none of which may exist yet.
+            fit_on: patterns for the names of the trajectories that tokenizers learn from. It is empty by default,
+                because test trajectories must not be among them.
+            fit_fraction: share of the frames of each, in (0, 1], taken from the start because test frames come later.
+                With a split, only the training frames among them are used.
+            on_error: what to do with a trajectory that is damaged or does not fit: "refuse" ends the run, "skip"
+                leaves the trajectory out; either names the file and the fault.
+            group_by: "sequence" puts trajectories with the same residue sequence in one group, that of the first.
+            num_workers: number of processes that encode; 0 means one per core.
+            split: a split to keep in every store, for runs that bind splits.Stored.
+            compact: renumber the classes that occur as 0, 1, ...; the store keeps their former IDs (class_ids).
 
         Raises:
-            ValueError: an option is out of range, or tokenizers are missing or have the same name.
+            EmprotError: an option is out of range, or tokenizers are missing or have the same name.
         """
         names = [tokenizer.name for tokenizer in tokenizers]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"Prepare.tokenizers are {names}, expected one or more of different names")
+            raise EmprotError(f"Prepare.tokenizers are {names}, expected one or more of different names")
         for name, value, is_fine, expected in (
             ("fit_fraction", fit_fraction, 0 < fit_fraction <= 1, "a number in (0, 1]"),
             ("on_error", on_error, on_error in ("refuse", "skip"), "'refuse' or 'skip'"),
@@ -86,7 +87,7 @@ class Prepare:
             ("num_workers", num_workers, num_workers >= 0, "a number of processes, or 0 for all cores"),
         ):
             if not is_fine:
-                raise ValueError(f"Prepare.{name} is {value!r}, expected {expected}")
+                raise EmprotError(f"Prepare.{name} is {value!r}, expected {expected}")
         self.source = [source] if isinstance(source, str) else list(source)
         self.reader, self.tokenizers, self.output = reader, tokenizers, Path(output)
         self.fit_on, self.fit_fraction, self.num_workers = fit_on, fit_fraction, num_workers or os.cpu_count() or 1
@@ -95,11 +96,11 @@ class Prepare:
         self._parts = self.output / _PARTS
 
     def run(self, context: RunContext) -> None:
-        """Write the stores, and log and keep a report on each.
+        """Write the stores, and log and save a report on each.
 
         Raises:
-            ValueError: there are no such files, one cannot be read or encoded, or a name of `fit_on` matches none.
-            StoreError: a store exists.
+            EmprotError: no file matches, one cannot be read or encoded, or `fit_on` matches no trajectory.
+            StoreError: a store exists already.
             RunRefused: a library that the reader needs is not installed.
         """
         try:
@@ -127,7 +128,7 @@ class Prepare:
         for name in (tokenizer.name for tokenizer in self.tokenizers):
             store = TrajectoryStore(unseen / name, verify=True)
             reports[name] = report_store(store, self.output / name, parts, skipped, new, elapsed_s)
-        self._refuse_existing()  # again, now that hours may have gone: all are shown or none
+        self._refuse_existing()  # check again, because hours may have passed: publish all or none
         for name, report in reports.items():
             report.write(self.output / f"{name}.report.json")
             _log.info("%s", "\n".join(report.lines()))
@@ -144,12 +145,12 @@ class Prepare:
                 raise StoreError(f"{store} exists; remove it or bind another Prepare.output{kept}")
 
     def _fit(self, trajectories: dict[str, Path]) -> tuple[fitting.Spans, dict[str, str]]:
-        """Let every tokenizer learn; gives the frames it learnt from, and the trajectories skipped, and why."""
+        """Fit every tokenizer; return the frames used, and the skipped trajectories with the reason for each."""
         if not self.fit_on:
             return {}, {}
         chosen = [name for name in trajectories if any(fnmatch.fnmatchcase(name, p) for p in self.fit_on)]
         if not chosen:
-            raise ValueError(f"Prepare.fit_on = {list(self.fit_on)} matches none of {', '.join(trajectories)}")
+            raise EmprotError(f"Prepare.fit_on = {list(self.fit_on)} matches none of {', '.join(trajectories)}")
         measured: dict[str, fitting.Measured] = {}
         skipped: dict[str, str] = {}
         looked_at = chosen if self.split is None else list(trajectories)  # a split depends on all of them
@@ -162,7 +163,7 @@ class Prepare:
         spans = fitting.first_frames([measured[name] for name in chosen if name in measured], self.fit_fraction)
         spans = fitting.inside_training(spans, every, fitting.groups_of(every, self.group_by), self.split)
         if not spans:
-            raise ValueError(
+            raise EmprotError(
                 f"Prepare.fit_on = {list(self.fit_on)} leaves no frame to learn from: the split holds out, or the "
                 f"readers refuse, all of {', '.join(chosen[:8])}; name other trajectories"
             )
@@ -189,12 +190,11 @@ class Prepare:
                     parts[name] = result
                     new.append(result)
         if not parts:
-            raise ValueError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
+            raise EmprotError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
         return [parts[name] for name in trajectories if name in parts], new
 
     def _skip(self, name: str, error: ValueError, skipped: dict[str, str]) -> None:
         if self.on_error == "refuse":
-            error.args = (f"{error}; Prepare.on_error = 'skip' leaves such trajectories out",)
-            raise error
+            raise EmprotError(f"{error}; Prepare.on_error = 'skip' leaves such trajectories out") from error
         skipped[name] = str(error)
         _log.warning("skipped %s: %s", name, error)

@@ -1,4 +1,4 @@
-"""A store from parts: classes renumbered where asked for, and a split that every run then shares."""
+"""Writes stores from parts, if requested with renumbered classes and with a split that every run shares."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -24,12 +24,12 @@ def write_stores(
     spans: Mapping[Split, np.ndarray] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write <output>/<name> of each tokenizer from the parts in a folder; they are seen when all are complete.
+    """Write <output>/<name> for each tokenizer from the parts in a folder; stores appear once all are complete.
 
     Args:
-        groups: of each trajectory, by its name.
-        spans: of a split, kept in the stores as splits.Stored reads them.
-        compact: number the classes that occur 0, 1, ... in the order of their IDs; the store keeps the IDs they had.
+        groups: the group of each trajectory, by its name.
+        spans: the spans of a split, kept in the stores for splits.Stored.
+        compact: renumber the classes that occur as 0, 1, ..., in the order of their IDs, which the store keeps.
 
     Raises:
         StoreError: a directory exists.
@@ -71,8 +71,9 @@ def _vocabulary(tokenizer: Tokenizer, class_ids: np.ndarray | None) -> Vocabular
 
 
 def _used_classes(tokenizer: Tokenizer, parts: Sequence[Part], folder: Path) -> np.ndarray:
-    """(C',) int32: the IDs that occur, rising."""
-    used = np.zeros(tokenizer.num_clusters + 1, dtype=bool)  # -1 marks the last, which is none
+    """The IDs (C',) int32 that occur, in rising order."""
+    # MISSING_ID (-1) falls into an extra last slot, which is cut off below.
+    used = np.zeros(tokenizer.num_clusters + 1, dtype=bool)
     for part in parts:
         ids = part_ids(folder, part, tokenizer)
         rows = max(1, _BLOCK_TOKENS // ids.shape[1])
@@ -84,4 +85,4 @@ def _used_classes(tokenizer: Tokenizer, parts: Sequence[Part], folder: Path) -> 
 def _renumber(ids: np.ndarray, class_ids: np.ndarray, num_clusters: int) -> np.ndarray:
     places = np.full(num_clusters + 1, MISSING_ID, dtype=np.int32)
     places[class_ids] = np.arange(len(class_ids))
-    return places[ids]  # -1 reads the last place, which is -1
+    return places[ids]  # MISSING_ID (-1) reads the last place, which holds MISSING_ID

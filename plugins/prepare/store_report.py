@@ -1,4 +1,4 @@
-"""What is in a store, how fast it was made, and how to go on."""
+"""Reports what is in a store, how fast it was made, and how to train on it."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ _MIN_GROUPS_TO_SPLIT = 3  # one each for training, validation and test
 
 
 class StoreReport(NamedTuple):
-    """The figures of a store. Accuracies and rates are over residues with an ID in both frames."""
+    """The figures of a store. Persistence accuracy counts residues with an ID in both frames."""
 
     store: str
     num_trajectories: int
@@ -29,16 +29,16 @@ class StoreReport(NamedTuple):
     ids_used: int
     num_clusters: int
     entropy_bits: float  # of the unigram distribution
-    persistence_accuracy: float  # how often an ID is the same a frame later; NaN without such pairs
+    persistence_accuracy: float  # how often an ID is the same one frame later; NaN without such pairs
     frames_per_s: float  # of the trajectories encoded in this run, writing the stores included; NaN without any
     tokens_per_s: float
-    tokens_per_s_core: float  # of the tokenizer alone
+    tokens_per_s_core: float  # in the tokenizer alone
     warnings: tuple[str, ...]
     skipped: Mapping[str, str]
     sha256: Mapping[str, str]  # of the IDs of each trajectory
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values; figures that are not known are null."""
+        """The figures as JSON values; unknown ones are null."""
         values = self._asdict() | {"change_rate": 1 - self.persistence_accuracy}
         return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in values.items()}
 
@@ -46,7 +46,7 @@ class StoreReport(NamedTuple):
         path.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
 
     def lines(self) -> list[str]:
-        """What the log says: figures, throughput, and a line a warning."""
+        """Lines for the log: figures, throughput, and one per warning or skipped trajectory."""
         low, high = self.residues
         throughput = f"{self.frames_per_s:.0f} frames/s and {self.tokens_per_s:.0f} tokens/s in all, "
         throughput = "" if np.isnan(self.frames_per_s) else throughput
@@ -70,7 +70,7 @@ def report_store(
 ) -> StoreReport:
     """The report on a store of these parts that will lie in `directory`.
 
-    `new` are the parts encoded now; it all took `elapsed_s`.
+    `new` are the parts that were encoded in this run, which took `elapsed_s` in all.
     """
     name = store.vocabulary.name
     counts, same, pairs = _count(store)
@@ -100,7 +100,7 @@ def report_store(
 
 
 def _count(store: TrajectoryStore) -> tuple[np.ndarray, int, int]:
-    """How often each class occurs, and of how many pairs of successive IDs how many are the same."""
+    """How often each class occurs, how many pairs of successive IDs are the same, and how many pairs there are."""
     counts = np.zeros(store.vocabulary.num_clusters, dtype=np.int64)
     same = pairs = 0
     for trajectory in range(len(store)):
@@ -116,13 +116,13 @@ def _count(store: TrajectoryStore) -> tuple[np.ndarray, int, int]:
 
 
 def training_command(directory: Path, store: TrajectoryStore) -> str:
-    """A command that trains on the store in this directory: with the split that it keeps, else by group or by time."""
+    """A command that trains on the store in this directory, with its own split, else one by group or by time."""
     num_groups = len(np.unique(store.index["group"]))
     bindings = [
         f"TrajectoryWindows.store={directory}",
         "TrajectoryWindows.trajectories=None",
         f"NUM_CLUSTERS={store.vocabulary.num_clusters}",
-        # an embedding of the residue index means something within one protein only
+        # an embedding of the residue index has a meaning within one protein only
         f"NUM_RESIDUES={int(store.index['num_residues'].max()) if num_groups == 1 else 0}",
     ]
     if store.keeps_split:

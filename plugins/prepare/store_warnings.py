@@ -1,4 +1,4 @@
-"""What looks wrong with a store, and would spoil a result without a word."""
+"""Finds what looks wrong with a store and would silently spoil a result."""
 
 import itertools
 import math
@@ -15,9 +15,9 @@ from emprot_core.data.store import TrajectoryStore
 from .encoding import Part
 
 SATURATED_PERSISTENCE = 0.9
-"""Protein Blocks (.945) and DSSP (.908) of the sample are above: little is left to forecast."""
+"""Above this, little is left to forecast. On the sample, Protein Blocks (.945) and DSSP (.908) are above."""
 NOISY_PERSISTENCE = 0.25
-"""k-means with 1024 classes (.227) is below: most changes are noise."""
+"""Below this, most changes are noise. k-means with 1024 classes (.227) is below."""
 _MAX_SHOWN = 8
 _MIN_FRAMES_FOR_ORDER = 20
 _MAX_TOKENS_FOR_ORDER = 1 << 22
@@ -79,7 +79,7 @@ def _few(names: Iterable[str]) -> str:
 
 
 def _split_warnings(store: TrajectoryStore, parts: Sequence[Part]) -> list[str]:
-    """Proteins on both sides of the split that the store keeps, unless it parts frames (by time) and not proteins."""
+    """Warns of proteins on both sides of the store's split, unless it divides frames (by time) and not proteins."""
     if not store.keeps_split:
         return []
     rows = {split: set(store.split_spans(split)["trajectory"].tolist()) for split in get_args(Split)}
@@ -104,14 +104,14 @@ def _order_warnings(store: TrajectoryStore) -> list[str]:
 
 
 def _order_problem(ids: np.ndarray) -> str:
-    """What is wrong with the order of the frames, judged by how alike successive frames are; "" where nothing is."""
+    """What is wrong with the order of the frames, judged by how alike successive frames are; "" if nothing is."""
     ids = ids[: max(_MIN_FRAMES_FOR_ORDER, _MAX_TOKENS_FOR_ORDER // ids.shape[1])]
     if len(ids) < _MIN_FRAMES_FOR_ORDER:
         return ""
     now, far = _agreement(ids, 1), _agreement(ids, len(ids) // 2)
     numbers = [np.array(sorted(map(str, range(first, first + len(ids)))), dtype=np.int64) for first in (0, 1)]
     restored = max(_agreement(ids[np.argsort(number)], 1) for number in numbers)
-    noise = math.sqrt(now * (1 - now) / ids.size)  # of a share of so many pairs; 3 of it come by chance once in 700
+    noise = math.sqrt(now * (1 - now) / ids.size)  # standard error of the share; chance exceeds 3 of them once in 700
     if restored > now + max(_NO_ORDER_EXCESS * (1 - now), 1e-3, 3 * noise):
         return (
             f"wrong time order: its frames seem to be sorted by name (1, 10, 2, ...): an ID persists in {now:.3f} of "
@@ -126,6 +126,6 @@ def _order_problem(ids: np.ndarray) -> str:
 
 
 def _agreement(ids: np.ndarray, lag: int) -> float:
-    """How often a known ID is the same `lag` frames later; 0 where nothing is known."""
+    """How often a known ID is the same `lag` frames later; 0 if no ID is known."""
     known = (ids[lag:] != MISSING_ID) & (ids[:-lag] != MISSING_ID)
     return float(((ids[lag:] == ids[:-lag]) & known).sum() / max(1, known.sum()))

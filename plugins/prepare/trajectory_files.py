@@ -1,4 +1,4 @@
-"""The trajectories that a source names: which files, and what each trajectory is called."""
+"""Finds the trajectory files that a source matches, and names each trajectory."""
 
 import glob
 import os
@@ -7,16 +7,18 @@ from pathlib import Path
 
 from emprot_core.contracts import ArchiveReader, Reader
 from emprot_core.data.store import SAMPLE_PREFIX, SAMPLE_ROOT
+from emprot_core.errors import EmprotError
 
 
 def find_trajectories(sources: Sequence[str], reader: Reader) -> dict[str, Path]:
-    """What the reader is to read, by name, in the order of the paths.
+    """The paths for the reader, by the name of the trajectory, in the order of the paths.
 
-    A trajectory is named by its path below the folder that all have in common, without the suffix and without a last
-    part that all share (`a/traj.xtc` and `b/traj.xtc` are a and b); one inside a file of many, by both names.
+    A trajectory is named by its path below the common folder of all, without the suffix. If all files have the same
+    name, that is left out as well (`a/traj.xtc` and `b/traj.xtc` become a and b). A trajectory inside a file of many is
+    called <file>/<member>.
 
     Raises:
-        ValueError: a source matches no file, or two files differ in their suffix alone.
+        EmprotError: a source matches no file, or two files differ only in their suffix.
     """
     paths = _find_files(sources)
     names = _name_files(paths)
@@ -26,13 +28,13 @@ def find_trajectories(sources: Sequence[str], reader: Reader) -> dict[str, Path]
     for name, path in names.items():
         try:
             found |= {f"{name}/{member}": path / member for member in reader.members(path)}
-        except ValueError:  # a damaged file is one trajectory, whose reading says what is wrong
+        except ValueError:  # a damaged file counts as one trajectory; reading it later says what is wrong
             found[name] = path
     return found
 
 
 def existing_file(path: Path) -> Path:
-    """The file on disk of a path that may go on inside it (`domain.h5/320/0`)."""
+    """The file on disk for a path that may continue inside the file (`domain.h5/320/0`)."""
     return next((parent for parent in (path, *path.parents) if parent.exists()), path)
 
 
@@ -44,7 +46,7 @@ def _find_files(sources: Sequence[str]) -> list[Path]:
             pattern = str(SAMPLE_ROOT / source.removeprefix(SAMPLE_PREFIX) / "*.npz")
         matches = [Path(match) for match in glob.glob(pattern, recursive=True) if os.path.isfile(match)]
         if not matches:
-            raise ValueError(
+            raise EmprotError(
                 f"Prepare.source = {source!r} matches no file; give a file, a pattern such as 'runs/**/*.xtc', "
                 f"or {SAMPLE_PREFIX}coordinates"
             )
@@ -60,7 +62,7 @@ def _name_files(paths: list[Path]) -> dict[str, Path]:
         below = path.absolute().relative_to(common)
         name = (below.parent if shared else below.with_suffix("")).as_posix()
         if name in names:
-            raise ValueError(
+            raise EmprotError(
                 f"{names[name]} and {path} differ in their suffix alone, expected one file for a trajectory; "
                 "narrow Prepare.source"
             )

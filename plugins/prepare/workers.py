@@ -1,4 +1,4 @@
-"""Work spread over processes."""
+"""Spreads work over processes."""
 
 import multiprocessing
 import os
@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import torch
 
+from emprot_core.errors import EmprotError
+
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 _shared: list[Any] = []
-"""What a worker process was given when it started: sent once, not with every task."""
+"""What a worker process received when it started; it is sent once, not with every task."""
 
 
 def run_in_workers(
@@ -22,13 +24,14 @@ def run_in_workers(
     tasks: Iterable[tuple[Any, ...]],
     num_workers: int,
 ) -> Generator[tuple[Any, Result | ValueError], None, None]:
-    """function(shared, *task) for each task, as they finish: the task's first item, and the result or its ValueError.
+    """Run function(shared, *task) on each task; as they finish, yield task[0] and the result or its ValueError.
 
-    One worker, or one task, is done in this process. Otherwise processes are spawned, so that libraries with threads
-    are safe; what they are given and give back must pickle. When the caller stops early, tasks not begun are dropped.
+    With one worker or one task, the work is done in this process. Otherwise processes are spawned, so that libraries
+    with threads are safe; arguments and results must be picklable. If the caller stops early, tasks that have not begun
+    are dropped.
 
     Raises:
-        ValueError: a worker was killed, for its memory as a rule.
+        EmprotError: a worker was killed, usually because it used too much memory.
     """
     tasks = list(tasks)
     num_workers = min(num_workers, len(tasks))
@@ -43,7 +46,7 @@ def run_in_workers(
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
-        raise ValueError(
+        raise EmprotError(
             "a worker process ended without a word, killed for its memory as a rule; start again with a smaller "
             "num_workers: what is finished is kept"
         ) from error
@@ -58,7 +61,7 @@ def _share(shared: Any, num_threads: int) -> None:
 
 
 def _leave_with_parent() -> None:
-    """End this process when its parent was killed: it would wait for tasks for ever."""
+    """End this process when its parent is killed; otherwise it would wait for tasks forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

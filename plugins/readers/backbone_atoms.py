@@ -1,9 +1,11 @@
-"""Which atoms of a protein are its backbone, by their names."""
+"""Finds the backbone atoms of a protein by their names."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+
+from emprot_core.errors import EmprotError
 
 from .chunks import RESIDUE_TYPE
 
@@ -14,15 +16,16 @@ _ATOM_NAMES = (("N",), ("CA",), ("C",), ("O", "OT1", "OC1", "O1", "OXT"))  # the
 def backbone_atoms(
     residues: Sequence[tuple[int, str, Sequence[tuple[str, int]]]], incomplete: Incomplete
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """The backbone of residues given as number, name, and name and index of each atom.
+    """The backbone of residues, each given as its number, its name, and the name and index of each atom.
 
-    A residue without CA is a cap (ACE, NME) and left out. Of atoms of one name (alternate locations) the first counts.
+    A residue without CA is a cap (ACE, NME) and is left out. If atoms share a name (alternate locations), the first
+    counts.
 
     Returns:
         residues (R,) of RESIDUE_TYPE, indices of their atoms (R, 4) int64, and a note on residues that were left out.
 
     Raises:
-        ValueError: a residue lacks N, C or O and `incomplete` is "refuse".
+        EmprotError: a residue lacks N, C or O and `incomplete` is "refuse".
     """
     found, indices, lacking = [], [], []
     for number, name, atoms in residues:
@@ -42,7 +45,7 @@ def backbone_atoms(
     if lacking:
         shown = ", ".join(lacking[:8]) + (", ..." if len(lacking) > 8 else "")
         if incomplete == "refuse":
-            raise ValueError(
+            raise EmprotError(
                 f"{len(lacking)} residues lack backbone atoms: {shown}; complete the structure, or bind the reader's "
                 "incomplete = 'leave_out'"
             )

@@ -1,8 +1,9 @@
-"""Backbones in small NPZ files: how the embedded sample is kept.
+"""Backbones in small NPZ files, the format of the embedded sample.
 
-Coordinates are integers, a unit apart (0.01 Angstrom is all that an XTC file holds). N, C and O are taken relative
-to their CA, each value relative to the frame before, and the low and high bytes are kept apart: what is left is
-mostly small numbers, which compress well. No pickle. The sample was made like this (NOTICE names the files):
+Coordinates are integer multiples of a unit (an XTC file itself holds no more than 0.01 Angstrom). N, C and O are stored
+relative to their CA, every value is relative to the frame before, and low and high bytes are stored separately. This
+leaves mostly small numbers, which compress well. No pickle is used. The sample was made as follows (NOTICE names the
+files):
 
     structure = MDTrajectory("top.pdb", group="P28222").read(Path("traj.xtc"))
     write_backbone(Path("prolif_5ht1b.npz"), structure._replace(source={"package": "prolif", ...}), 0.05)
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 _CA = 1
@@ -25,12 +27,12 @@ _DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFil
 
 @register("reader", "backbone_npz")
 class BackboneNpz:
-    """Reads what `write_backbone` wrote."""
+    """Reads backbone files, as `write_backbone` writes them."""
 
     def read(self, path: Path) -> Structure:
         """
         Raises:
-            ValueError: the file is missing or damaged.
+            EmprotError: the file is missing or damaged.
         """
         try:
             with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -43,19 +45,19 @@ class BackboneNpz:
                     source=json.loads(str(file["source"])),
                 )
         except _DAMAGE as error:
-            raise ValueError(
+            raise EmprotError(
                 f"{path} is not a backbone file ({error}); give a file that write_backbone wrote, or another reader"
             ) from error
 
 
 def write_backbone(path: Path, structure: Structure, unit_angstrom: float = 0.05) -> None:
-    """Keep a backbone with coordinates rounded to multiples of the unit.
+    """Write a backbone, with coordinates rounded to multiples of the unit.
 
     Raises:
-        ValueError: a coordinate is not finite, too far out for the unit, or the residues are not named.
+        EmprotError: a coordinate is not finite or moves too far for the unit, or the residues have no names.
     """
     if structure.residues is None:
-        raise ValueError(f"{path}: the structure has no residues; give their numbers and names")
+        raise EmprotError(f"{path}: the structure has no residues; give their numbers and names")
     low, high = _pack(structure.coordinates, unit_angstrom)
     np.savez_compressed(
         path,
@@ -71,16 +73,16 @@ def write_backbone(path: Path, structure: Structure, unit_angstrom: float = 0.05
 
 
 def _pack(coordinates: np.ndarray, unit_angstrom: float) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes, low and high, uint8 of the shape of the coordinates."""
+    """The low and the high bytes, each uint8 in the shape of the coordinates."""
     units = np.rint(coordinates.astype(np.float64) / unit_angstrom)
     units[:, :, _OTHERS] -= units[:, :, [_CA]]
     steps = np.diff(units, axis=0, prepend=0)
     if not np.abs(steps).max() < 2**14:  # NaN is caught as well
-        raise ValueError(
+        raise EmprotError(
             f"coordinates reach {np.abs(coordinates).max()} Angstrom, expected finite ones that move less than "
             f"{2**14 * unit_angstrom:g} Angstrom a frame; centre the protein or give a larger unit"
         )
-    # 0, -1, 1, -2, ... become 0, 1, 2, 3, ...: a small step of either sign has an empty high byte.
+    # 0, -1, 1, -2, ... become 0, 1, 2, 3, ..., so a small step of either sign has a high byte of 0.
     codes = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16)
     return (codes & 0xFF).astype(np.uint8), (codes >> 8).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Pickled records of frames, read without letting them run code."""
+"""Reads pickled records of frames without letting them run code."""
 
 import gzip
 import io
@@ -6,9 +6,11 @@ import pickle
 import re
 from typing import Any
 
+from emprot_core.errors import EmprotError
+
 _ALLOWED = {
     ("collections", "OrderedDict"),
-    ("_codecs", "encode"),  # how old protocols keep bytes
+    ("_codecs", "encode"),  # how old protocols store bytes
     *(
         (module, name)
         for module in ("builtins", "__builtin__")
@@ -25,7 +27,7 @@ _ALLOWED = {
 _GZIP, _LZ4_FRAME, _PICKLE = b"\x1f\x8b", b"\x04\x22\x4d\x18", b"\x80"
 
 
-class _Refused(ValueError):
+class _Refused(EmprotError):
     pass
 
 
@@ -39,10 +41,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_record(value: bytes) -> dict[str, Any]:
-    """The record in a value: a dict, pickled, plain or compressed by gzip or lz4.
+    """The record in a value, which is a pickled dict, uncompressed or compressed by gzip or lz4.
 
     Raises:
-        ValueError: it is damaged, is no dict, or would build anything but numpy arrays and plain containers.
+        EmprotError: it is damaged, is not a dict, or would build anything but numpy arrays and plain containers.
         ModuleNotFoundError: it is compressed by lz4, which is not installed.
     """
     try:
@@ -50,9 +52,9 @@ def load_record(value: bytes) -> dict[str, Any]:
     except (_Refused, ModuleNotFoundError):
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from error
+        raise EmprotError(f"it cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(record, dict):
-        raise ValueError(f"it is a {type(record).__name__}, expected a dict")
+        raise EmprotError(f"it is a {type(record).__name__}, expected a dict")
     return record
 
 
@@ -60,7 +62,7 @@ def frame_number(frame_id: Any) -> int:
     """The number in a frame's `id`, the last one if there are several: frame_123.pdb is 123; ValueError without any."""
     found = re.findall(r"\d+", re.sub(r"\.\w+$", "", str(frame_id)))
     if not found:
-        raise ValueError(f"its id is {frame_id!r}, expected one with a number, such as 'frame_123.pdb'")
+        raise EmprotError(f"its id is {frame_id!r}, expected one with a number, such as 'frame_123.pdb'")
     return int(found[-1])
 
 

@@ -1,4 +1,4 @@
-"""HDF5 files that hold many trajectories (extra `hdf5`)."""
+"""Opens HDF5 files that hold many trajectories (extra `hdf5`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from emprot_core.errors import EmprotError
+
 
 def split_member(path: Path) -> tuple[Path, str]:
-    """The file and the member of a path that goes on inside the file, `domain.h5/320/0`; "" for the file itself."""
+    """The file and the member of a path into a file, such as `domain.h5/320/0`; the member of a file itself is ""."""
     file = next((parent for parent in (path, *path.parents) if parent.is_file()), path)
     return file, "" if file == path else path.relative_to(file).as_posix()
 
@@ -20,7 +22,7 @@ def open_hdf5(path: Path, reader: str) -> Iterator[Any]:
 
     Raises:
         ModuleNotFoundError: h5py is not installed.
-        ValueError: the file is missing or damaged.
+        EmprotError: the file is missing or damaged.
     """
     try:
         import h5py
@@ -29,22 +31,22 @@ def open_hdf5(path: Path, reader: str) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:  # what h5py raises on opening and on reading a damaged file
-        raise ValueError(f"{path} cannot be read as HDF5 ({error}); copy it again") from error
+    except (OSError, RuntimeError) as error:  # h5py raises these on opening or reading a damaged file
+        raise EmprotError(f"{path} cannot be read as HDF5 ({error}); copy it again") from error
 
 
 def dataset(group: Any, name: str, path: Path) -> Any:
-    """A member of a group; ValueError names those there are."""
+    """A member of a group; if it is missing, a ValueError names the existing members."""
     if name not in group:
-        raise ValueError(f"{path}: {group.name} has no {name!r}, but {sorted(group)[:12]}; give a file of this format")
+        raise EmprotError(f"{path}: {group.name} has no {name!r}, but {sorted(group)[:12]}; give a file of this format")
     return group[name]
 
 
 def trajectory_dataset(group: Any, name: str, num_atoms: int, path: Path) -> Any:
-    """Coordinates (frames, atoms, 3) of that many atoms; ValueError otherwise, or if there are no frames."""
+    """Coordinates (frames, num_atoms, 3); ValueError if their shape differs or there are no frames."""
     coordinates = dataset(group, name, path)
     if coordinates.ndim != 3 or coordinates.shape[1:] != (num_atoms, 3) or not len(coordinates):
-        raise ValueError(
+        raise EmprotError(
             f"{path}: {coordinates.name} has shape {coordinates.shape}, expected (frames, {num_atoms}, 3) with one "
             "frame or more: as many atoms as the file names"
         )
@@ -52,5 +54,5 @@ def trajectory_dataset(group: Any, name: str, num_atoms: int, path: Path) -> Any
 
 
 def strings(values: Any) -> list[str]:
-    """The strings of a dataset, without blanks around them."""
+    """The strings of a dataset, stripped of blanks."""
     return [v.decode().strip() if isinstance(v, bytes) else str(v).strip() for v in np.asarray(values).ravel().tolist()]

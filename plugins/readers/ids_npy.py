@@ -1,4 +1,4 @@
-"""Cluster IDs that the user brings, in NPY or NPZ files."""
+"""Reads cluster IDs that the user provides in NPY or NPZ files."""
 
 import zipfile
 import zlib
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .chunks import frame_slices
@@ -18,9 +19,10 @@ _DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 @register("reader", "ids_npy")
 class IdsNpy:
-    """One trajectory a file: an array (frames, residues) of integers, -1 where an ID is unknown. No pickle.
+    """Reads one trajectory per file: integers (frames, residues), -1 where an ID is unknown. No pickle.
 
-    An NPY file is memory-mapped; an NPZ file, being compressed, is held in memory. For tokenizers.precomputed.
+    An NPY file is memory-mapped; an NPZ file is compressed, so it is held in memory. Use it with
+    tokenizers.precomputed.
     """
 
     def __init__(
@@ -28,23 +30,23 @@ class IdsNpy:
     ):
         """
         Args:
-            array: its name in NPZ files.
-            group: the protein; replicas must share it. It may hold fields of the layout.
-            time_step_ns: between frames; NaN where unknown.
-            layout: how the paths end, with fields: `{protein}_run{replica}.npy` with group = '{protein}'.
+            array: name of the array in NPZ files.
+            group: the protein; replicas must share it. It may contain fields of the layout.
+            time_step_ns: time between frames; NaN if unknown.
+            layout: how the paths end, with fields, as in `{protein}_run{replica}.npy` with group = '{protein}'.
         """
         self.array, self.group, self.time_step_ns, self.layout = array, group, time_step_ns, layout
 
     def read(self, path: Path) -> Iterator[Structure]:
         """
         Raises:
-            ValueError: the file is damaged, lacks the array, or the array is no table of integers.
+            EmprotError: the file is damaged, lacks the array, or the array is not a table of integers.
         """
         path = Path(path)
         group = fill_in(self.group, match_layout(self.layout, path), "readers.ids_npy.group")
         ids = self._load(path)
         if ids.ndim != 2 or 0 in ids.shape or not np.issubdtype(ids.dtype, np.integer):
-            raise ValueError(
+            raise EmprotError(
                 f"{path} holds {ids.dtype} of shape {ids.shape}, expected integers of shape (frames, residues), one of "
                 "each or more; convert or reshape them"
             )
@@ -57,10 +59,10 @@ class IdsNpy:
                 return np.load(path, mmap_mode="r", allow_pickle=False)
             with np.load(path, allow_pickle=False) as file:
                 if self.array not in file.files:
-                    raise ValueError(f"it has no array {self.array!r}, but {file.files}; bind ids_npy.array")
+                    raise EmprotError(f"it has no array {self.array!r}, but {file.files}; bind ids_npy.array")
                 return file[self.array]
         except _DAMAGE as error:
-            raise ValueError(f"{path} cannot be read as an array ({error})") from error
+            raise EmprotError(f"{path} cannot be read as an array ({error})") from error
 
 
 def ids_structure(

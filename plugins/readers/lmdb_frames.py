@@ -1,4 +1,4 @@
-"""LMDB environments of frames that carry cluster IDs, as earlier pipelines of EMPROT wrote them (extra `lmdb`)."""
+"""Reads LMDB environments of frames with cluster IDs, as earlier EMPROT pipelines wrote them (extra `lmdb`)."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .chunks import RESIDUE_TYPE, frames_per_chunk
@@ -22,12 +23,11 @@ _FOLDER = re.compile(r".+_dyn_(?P<dynamic>[^_]+)_traj_.+")
 
 @register("reader", "lmdb_frames")
 class LmdbFrames:
-    """One trajectory an environment: <file>_dyn_<dynamic>_traj_<trajectory>/data.mdb, or one folder deeper.
+    """One trajectory per environment: <file>_dyn_<dynamic>_traj_<trajectory>/data.mdb, or one folder deeper.
 
-    Frames are put in the order of the number in their `id`: records are numbered in the order of the file names as
-    strings, which is not the order of time. Keys that are no numbers are metadata. Records are pickles (plain, gzip
-    or lz4) and are read by an unpickler that builds numpy arrays and plain containers alone. For
-    tokenizers.precomputed.
+    Frames are sorted by the number in their `id`, because records are numbered in the string order of their file names,
+    which is not the order of time. Keys that are not numbers are metadata. Records are pickles (plain, gzip or lz4)
+    and are read by an unpickler that builds only numpy arrays and plain containers. Use it with tokenizers.precomputed.
     """
 
     def __init__(
@@ -39,23 +39,23 @@ class LmdbFrames:
     ):
         """
         Args:
-            groups: a CSV file that gives the protein of each dynamic; where empty, a dynamic is a group.
-            key_column, group_column: of that file.
-            time_step_ns: between frames; NaN where unknown.
+            groups: a CSV file that gives the protein of each dynamic; if empty, each dynamic is a group.
+            key_column, group_column: names of the columns of that file.
+            time_step_ns: time between frames; NaN if unknown.
         """
         self.groups, self.key_column, self.group_column = groups, key_column, group_column
         self.time_step_ns = time_step_ns
 
     def other_files(self, path: Path) -> Sequence[Path]:
-        """The table of groups."""
+        """The table of groups, if there is one."""
         return [Path(self.groups)] if self.groups else []
 
     def read(self, path: Path) -> Iterator[Structure]:
         """
         Raises:
             ModuleNotFoundError: lmdb is not installed, or lz4 where it is needed.
-            ValueError: the environment or a record is damaged, a record would run code, frames have different
-                numbers of residues or the same number, or the table has no such dynamic; the message names the record.
+            EmprotError: the environment or a record is damaged, a record would run code, frames have different
+                numbers of residues or the same number, or the table lacks the dynamic; the message names the record.
         """
         path = Path(path)
         group = self._find_group(path)
@@ -73,7 +73,7 @@ class LmdbFrames:
         found = [match["dynamic"] for part in reversed(path.parts) if (match := _FOLDER.fullmatch(part))]
         if not found:
             if self.groups:
-                raise ValueError(f"{path} lies in no folder <file>_dyn_<dynamic>_traj_<trajectory>, so has no dynamic")
+                raise EmprotError(f"{path} lies in no folder <file>_dyn_<dynamic>_traj_<trajectory>, so has no dynamic")
             return ""
         if not self.groups:
             return f"dynamic {found[0]}"
@@ -91,27 +91,27 @@ def _open(path: Path) -> Iterator[Any]:
             str(path), subdir=False, readonly=True, lock=False, readahead=False, create=False, max_readers=1
         )
     except lmdb.Error as error:
-        raise ValueError(f"{path} cannot be opened as an LMDB environment ({error}); give its data.mdb") from error
+        raise EmprotError(f"{path} cannot be opened as an LMDB environment ({error}); give its data.mdb") from error
     with environment, environment.begin(buffers=False) as transaction:
         try:
             yield transaction
         except lmdb.Error as error:
-            raise ValueError(f"{path} is damaged ({error}); copy it again") from error
+            raise EmprotError(f"{path} is damaged ({error}); copy it again") from error
 
 
 def _record_keys(transaction: Any) -> list[bytes]:
-    """Keys of frames in the order of their numbers; others (num_examples, id_to_idx, ...) are metadata."""
+    """The keys of frames in numeric order; other keys (num_examples, id_to_idx, ...) are metadata."""
     return sorted((key for key in transaction.cursor().iternext(values=False) if key.isdigit()), key=int)
 
 
 def _frame_numbers(path: Path, transaction: Any, keys: list[bytes]) -> list[int]:
-    """The number of each record's frame; from the table id_to_idx where it covers them, else from every record."""
+    """The frame number of each record, from the table id_to_idx if it covers all of them, else from the records."""
     table = transaction.get(_ID_TABLE)
     if table is not None:
         try:
             numbers = {int(place): frame_number(frame_id) for frame_id, place in load_record(table).items()}
             return [numbers[int(key)] for key in keys]
-        except (ValueError, TypeError, KeyError):  # of another format, or not complete: the records know as well
+        except (ValueError, TypeError, KeyError):  # another format, or incomplete: read the records instead
             pass
     return [_number(path, key, _record(path, transaction, key)) for key in keys]
 
@@ -120,20 +120,20 @@ def _record(path: Path, transaction: Any, key: bytes) -> dict[str, Any]:
     try:
         return load_record(transaction.get(key))
     except ValueError as error:
-        raise ValueError(f"{path}: record {key.decode()}: {error}; leave the trajectory out") from error
+        raise EmprotError(f"{path}: record {key.decode()}: {error}; leave the trajectory out") from error
 
 
 def _number(path: Path, key: bytes, record: dict[str, Any]) -> int:
     try:
         return frame_number(record.get("id"))
     except ValueError as error:
-        raise ValueError(f"{path}: record {key.decode()}: {error}") from error
+        raise EmprotError(f"{path}: record {key.decode()}: {error}") from error
 
 
 def _check_numbers(path: Path, numbers: list[int]) -> tuple[str, ...]:
     steps = np.diff(numbers)
     if (steps == 0).any():
-        raise ValueError(f"{path}: two records are frame {numbers[int(steps.argmin())]}, expected one of each number")
+        raise EmprotError(f"{path}: two records are frame {numbers[int(steps.argmin())]}, expected one of each number")
     if len(steps) and (steps != steps[0]).any():
         last = numbers[int((steps != steps[0]).argmax())]
         return (f"its frames are not evenly spaced: after frame {last} the step is no longer {steps[0]}",)
@@ -153,16 +153,16 @@ def _chunks(
     for frame, (key, number) in enumerate(records):
         record = _record(path, transaction, key)
         if _number(path, key, record) != number:
-            raise ValueError(f"{path}: record {key.decode()} is {record['id']}, but id_to_idx says frame {number}")
+            raise EmprotError(f"{path}: record {key.decode()} is {record['id']}, but id_to_idx says frame {number}")
         ids = np.asarray(record.get("cluster_ids", ()))
         if ids.ndim != 1 or not len(ids) or not np.issubdtype(ids.dtype, np.integer):
-            raise ValueError(
+            raise EmprotError(
                 f"{path}: record {key.decode()}, frame {frame}: cluster_ids are {ids.dtype} of shape {ids.shape}, "
                 "expected integers of shape (residues,)"
             )
         first = first or {**record, "cluster_ids": ids}
         if len(ids) != len(first["cluster_ids"]):
-            raise ValueError(
+            raise EmprotError(
                 f"{path}: record {key.decode()}, frame {frame} ({record['id']}) has {len(ids)} residues, the first "
                 f"frame {len(first['cluster_ids'])}; expected one number, for residues are columns of a trajectory"
             )
@@ -175,7 +175,7 @@ def _chunks(
 
 
 def _residues(record: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Stretches without a change of chain or a gap in the numbers, and residues; None where it has no such keys."""
+    """Segments, which end at a new chain or a gap in the numbers, and residues; None, None without such keys."""
     count = len(record["cluster_ids"])
     numbers, chains = np.asarray(record.get("resids", ())), np.asarray(record.get("chains", ()))
     if numbers.shape != (count,) or not np.issubdtype(numbers.dtype, np.integer):

@@ -1,4 +1,4 @@
-"""Trajectories of molecular dynamics programs (XTC, TRR, DCD, NC, multi-model PDB) through MDAnalysis (extra `md`)."""
+"""Reads trajectories of molecular dynamics programs (XTC, TRR, DCD, NC, PDB) with MDAnalysis (extra `md`)."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .backbone_atoms import Incomplete, backbone_atoms
@@ -20,10 +21,10 @@ from .md_frames import read_frames
 
 @register("reader", "md")
 class MDTrajectory:
-    """The backbone of a trajectory file and its topology (PDB, GRO, PSF, ...), chunk by chunk.
+    """Reads the backbone from a trajectory file and its topology (PDB, GRO, PSF, ...), chunk by chunk.
 
-    Residues are the standard amino acids (MDAnalysis' `protein`). The time step is the user's: the times in trajectory
-    files are often wrong. Folder layouts are told by the fields of `layout`:
+    Residues are the standard amino acids (MDAnalysis' `protein`). The user gives the time step, because the times in
+    trajectory files are often wrong. Folder layouts are described by the fields of `layout`:
 
         ATLAS    layout = '{chain}_R{replica}.xtc', topology = '{chain}.pdb', group = '{chain}'
         GPCRmd   layout = '*_trj_{dyn}.xtc', topology = '*_dyn_{dyn}.pdb', group = '{dyn}', with a table of groups
@@ -42,44 +43,44 @@ class MDTrajectory:
     ):
         """
         Args:
-            topology: a path, or the name or a pattern of one file beside each trajectory; the trajectory itself where
-                empty (a PDB file of models). It may hold fields of the layout.
-            group: the protein (UniProt accession or the like); replicas must share it, so that no split parts them.
-                It may hold fields of the layout.
-            time_step_ns: between frames; NaN where unknown.
-            layout: how the paths of the trajectories end, with {fields}; they are what topology and group may hold.
-            groups: a CSV file where `group` is looked up.
-            key_column, group_column: of that file.
-            incomplete: what to do with an amino acid without all of N, CA, C and O: refuse the trajectory, or
-                leave_out the residue, which breaks the chain.
+            topology: a path, or the name or a pattern of one file beside each trajectory. If empty, the trajectory is
+                its own topology (a PDB file of models). It may contain fields of the layout.
+            group: the protein (UniProt accession or the like); replicas must share it, so that a split keeps them
+                together. It may contain fields of the layout.
+            time_step_ns: time between frames; NaN if unknown.
+            layout: how the paths of the trajectories end, with {fields} that topology and group may contain.
+            groups: a CSV file in which `group` is looked up.
+            key_column, group_column: names of the columns of that file.
+            incomplete: what to do if an amino acid lacks N, CA, C or O: "refuse" the trajectory, or "leave_out" the
+                residue, which breaks the chain.
         """
         self.topology, self.group, self.time_step_ns = topology, group, time_step_ns
         self.layout, self.incomplete = layout, incomplete
         self.groups, self.key_column, self.group_column = groups, key_column, group_column
 
     def other_files(self, path: Path) -> Sequence[Path]:
-        """The topology, and the table of groups."""
+        """The topology, and the table of groups if there is one."""
         return [self._find_topology(path), *([Path(self.groups)] if self.groups else [])]
 
     def read(self, path: Path) -> Iterator[Structure]:
         """
         Raises:
             ModuleNotFoundError: MDAnalysis is not installed.
-            ValueError: a file is missing or cannot be read, has another number of atoms than the topology, or no
+            EmprotError: a file is missing or cannot be read, has another number of atoms than the topology, or no
                 residue has a backbone; the message names file and frame.
         """
         path = Path(path)
         topology, group = self._find_topology(path), self._find_group(path)
         if not path.is_file():
-            raise ValueError(f"there is no file {path}; give a trajectory")
+            raise EmprotError(f"there is no file {path}; give a trajectory")
         with _quiet_mdanalysis():
             universe = _open_topology(topology)
             try:
                 residues, atoms, notes = _select(universe, self.incomplete)
             except ValueError as error:
-                raise ValueError(f"{topology}: {error}") from error
+                raise EmprotError(f"{topology}: {error}") from error
             if not len(residues):
-                raise ValueError(
+                raise EmprotError(
                     f"{topology} has 0 residues with N, CA, C and O, expected one or more; "
                     "give a topology of the protein"
                 )
@@ -96,10 +97,10 @@ class MDTrajectory:
             found = sorted(Path(match) for match in glob(pattern, recursive=True) if Path(match).is_file())
             if len(found) > 1:
                 shown = ", ".join(map(str, found[:4]))
-                raise ValueError(f"{path}: {len(found)} files are called {pattern} ({shown}), expected one topology")
+                raise EmprotError(f"{path}: {len(found)} files are called {pattern} ({shown}), expected one topology")
             if found:
                 return found[0]
-        raise ValueError(
+        raise EmprotError(
             f"{path}: there is no file {name}, here or beside the trajectory; give its topology as readers.md.topology"
         )
 
@@ -113,7 +114,7 @@ class MDTrajectory:
 @contextmanager
 def _quiet_mdanalysis() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of masses, elements and times, none of which is used
+        warnings.simplefilter("ignore")  # about masses, elements and times, none of which is used
         try:
             yield
         except ModuleNotFoundError as error:
@@ -126,7 +127,7 @@ def _open_topology(topology: Path) -> Any:
     try:
         return MDAnalysis.Universe(str(topology))
     except Exception as error:  # its parsers raise anything on a damaged file
-        raise ValueError(f"{topology} cannot be read as a topology: {error}") from error
+        raise EmprotError(f"{topology} cannot be read as a topology: {error}") from error
 
 
 def _select(universe: Any, incomplete: Incomplete) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -139,7 +140,7 @@ def _select(universe: Any, incomplete: Incomplete) -> tuple[np.ndarray, np.ndarr
 
 
 def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Iterator[np.ndarray]:
-    """(frames, residues, 4, 3) float32 in Angstrom; the frames before damage are given before it is reported."""
+    """(frames, residues, 4, 3) float32 in Angstrom; full chunks before a damaged frame come before the error."""
     per_chunk = frames_per_chunk(atoms.size)
     pending: list[np.ndarray] = []
     num_frames = 0
@@ -153,7 +154,7 @@ def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Ite
     except ModuleNotFoundError:
         raise
     except Exception as error:  # its parsers raise anything on a damaged file
-        raise ValueError(
+        raise EmprotError(
             f"{path} cannot be read with the topology {topology} at frame {num_frames}: {error}; copy the trajectory "
             "again, or give the topology it was written with"
         ) from error

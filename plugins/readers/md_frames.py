@@ -1,4 +1,4 @@
-"""The frames of a trajectory file of a molecular dynamics program, one by one, through MDAnalysis."""
+"""Reads the frames of a molecular dynamics trajectory one by one with MDAnalysis."""
 
 import struct
 from collections.abc import Iterator
@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from emprot_core.errors import EmprotError
+
 _ANGSTROM_PER_NM = 10.0
 
 
 def read_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
-    """Positions (atoms, 3) in Angstrom of each frame, for the topology of an MDAnalysis Universe.
+    """The positions (atoms, 3) of each frame in Angstrom, for the topology of an MDAnalysis Universe.
 
     Raises:
-        ValueError: the file is cut short, or has another number of atoms than the topology. On a damaged file the
+        EmprotError: the file is cut short, or has another number of atoms than the topology. On a damaged file the
             parsers of MDAnalysis may raise anything else.
     """
     is_xdr = path.suffix.lower() in (".xtc", ".trr")
@@ -22,8 +24,8 @@ def read_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
 
 
 def _xdr_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
-    # Frame by frame from the start: MDAnalysis' own reader first scans the whole file, writes its index beside it and
-    # drops a last frame that was cut short without a word.
+    # Read frame by frame from the start: MDAnalysis' own reader first scans the whole file, writes an index beside it,
+    # and silently drops a last frame that was cut short.
     from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
 
     with (XTCFile if path.suffix.lower() == ".xtc" else TRRFile)(str(path)) as file:
@@ -31,9 +33,9 @@ def _xdr_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
         end = 0
         for frame in file:
             yield frame.x * _ANGSTROM_PER_NM
-            end = file._bytes_tell()  # its own end of file forgives a header that was cut short
+            end = file._bytes_tell()  # the loop ends without an error at a header that was cut short
         if end != path.stat().st_size:
-            raise ValueError(f"the file is cut short: {path.stat().st_size - end} bytes follow the last whole frame")
+            raise EmprotError(f"the file is cut short: {path.stat().st_size - end} bytes follow the last whole frame")
 
 
 def _other_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
@@ -47,11 +49,11 @@ def _other_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
 
 def _check_atoms(num_atoms: int, universe: Any) -> None:
     if num_atoms != len(universe.atoms):
-        raise ValueError(f"the trajectory has {num_atoms} atoms and the topology {len(universe.atoms)}")
+        raise EmprotError(f"the trajectory has {num_atoms} atoms and the topology {len(universe.atoms)}")
 
 
 def _check_dcd(path: Path) -> None:
-    """A DCD file says how many frames it has; MDAnalysis gives those that are there."""
+    """Check that a DCD file holds as many frames as its header announces; MDAnalysis does not check."""
     if path.suffix.lower() != ".dcd":
         return
     from MDAnalysis.lib.formats.libdcd import DCDFile
@@ -60,4 +62,4 @@ def _check_dcd(path: Path) -> None:
         head = raw.read(12)
         (announced,) = struct.unpack("<i" if head[:1] == b"T" else ">i", head[8:12])
         if announced > len(file):
-            raise ValueError(f"its header announces {announced} frames, but only {len(file)} are whole")
+            raise EmprotError(f"its header announces {announced} frames, but only {len(file)} are whole")

@@ -1,4 +1,4 @@
-"""mdCATH: one HDF5 file a CATH domain, five temperatures of five replicas each (extra `hdf5`)."""
+"""mdCATH: one HDF5 file per CATH domain, with five replicas at each of five temperatures (extra `hdf5`)."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .backbone_atoms import Incomplete, backbone_atoms
@@ -19,7 +20,7 @@ _PDB_ATOM_NAME = slice(12, 16)
 
 @register("reader", "mdcath_h5")
 class MdCath:
-    """Trajectories `<temperature>/<replica>` of a file mdcath_dataset_<domain>.h5; the group is the domain.
+    """Reads trajectories `<temperature>/<replica>` of a file mdcath_dataset_<domain>.h5; the domain is the group.
 
     Source: Mirarchi, Giorgino, De Fabritiis, Scientific Data 11, 1299 (2024).
     """
@@ -32,9 +33,9 @@ class MdCath:
     ):
         """
         Args:
-            temperatures: in kelvin, of 320, 348, 379, 413, 450; all that the file has where empty.
-            time_step_ns: between frames: 1 in the data set.
-            incomplete: what to do with an amino acid without all of N, CA, C and O.
+            temperatures: in kelvin, among 320, 348, 379, 413 and 450; if empty, all that the file has.
+            time_step_ns: time between frames, which is 1 in the data set.
+            incomplete: what to do if an amino acid lacks N, CA, C or O: "refuse" or "leave_out", as in readers.md.
         """
         self.temperatures, self.time_step_ns, self.incomplete = list(temperatures), time_step_ns, incomplete
 
@@ -42,7 +43,7 @@ class MdCath:
         """The trajectories of a file, by temperature and replica.
 
         Raises:
-            ValueError: the file is damaged, has not one domain, or lacks a temperature.
+            EmprotError: the file is damaged, does not hold exactly one domain, or lacks a temperature.
         """
         with open_hdf5(path, "mdcath_h5") as file:
             domain = _domain(file, path)
@@ -54,18 +55,18 @@ class MdCath:
                 for replica in sorted(dataset(domain, temperature, path), key=int)
             ]
         if not members:
-            raise ValueError(f"{path}: {domain.name} has no temperatures; give a file of mdCATH")
+            raise EmprotError(f"{path}: {domain.name} has no temperatures; give a file of mdCATH")
         return members
 
     def read(self, path: Path) -> Iterator[Structure]:
         """
         Raises:
             ModuleNotFoundError: h5py is not installed.
-            ValueError: the file is damaged or lacks a part of the format, or a residue lacks backbone atoms.
+            EmprotError: the file is damaged or lacks a part of the format, or a residue lacks backbone atoms.
         """
         path, member = split_member(Path(path))
         if not member:
-            raise ValueError(
+            raise EmprotError(
                 f"{path} holds the trajectories {', '.join(self.members(path)[:8])}, ...; give one of them"
             )
         with open_hdf5(path, "mdcath_h5") as file:
@@ -88,7 +89,9 @@ class MdCath:
 def _domain(file: Any, path: Path) -> Any:
     domains = [group for group in file.values() if isinstance(group, type(file["/"]))]
     if len(domains) != 1:
-        raise ValueError(f"{path} holds the groups {sorted(file)[:8]}, expected one, the domain; give a file of mdCATH")
+        raise EmprotError(
+            f"{path} holds the groups {sorted(file)[:8]}, expected one, the domain; give a file of mdCATH"
+        )
     return domains[0]
 
 
@@ -98,7 +101,7 @@ def _select(domain: Any, path: Path, incomplete: Incomplete) -> tuple[np.ndarray
     text = strings(dataset(domain, "pdbProteinAtoms", path)[()])[0]
     atoms = [line[_PDB_ATOM_NAME].strip() for line in text.splitlines() if line.startswith(("ATOM", "HETATM"))]
     if len({len(atoms), len(names), len(numbers), len(chains)}) > 1:
-        raise ValueError(
+        raise EmprotError(
             f"{path}: pdbProteinAtoms names {len(atoms)} atoms, resname {len(names)}, resid {len(numbers)}, chain "
             f"{len(chains)}; expected one number"
         )
@@ -107,7 +110,7 @@ def _select(domain: Any, path: Path, incomplete: Incomplete) -> tuple[np.ndarray
     try:
         residues, indices, notes = backbone_atoms(listed, incomplete)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise EmprotError(f"{path}: {error}") from error
     if not len(residues):
-        raise ValueError(f"{path} has no residue with N, CA, C and O, expected one or more")
+        raise EmprotError(f"{path} has no residue with N, CA, C and O, expected one or more")
     return residues, indices, notes

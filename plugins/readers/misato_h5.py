@@ -1,4 +1,4 @@
-"""MISATO: molecular dynamics of protein-ligand complexes, one HDF5 group a PDB entry (extra `hdf5`)."""
+"""MISATO: molecular dynamics of protein-ligand complexes, one HDF5 group per PDB entry (extra `hdf5`)."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .chunks import RESIDUE_TYPE, chain_segments, frame_slices
@@ -14,17 +15,18 @@ from .layout import group_of, read_groups
 
 _H, _C, _N, _O = 1, 6, 7, 8
 _MAX_BONDS = {(_C, _H): 1.3, (_C, _C): 1.75, (_C, _N): 1.65, (_C, _O): 1.4}
-"""Angstrom; a C-O bond this short, on a carbon without hydrogen, is a carbonyl, a carboxylate or a phenol."""
+"""In Angstrom. A C-O bond this short, on a carbon without hydrogen, is a carbonyl, a carboxylate or a phenol."""
 _MAX_SEPARATION = 30
-"""Bonded atoms of a residue, and of a peptide bond, are nearer than this in the file."""
+"""Bonded atoms are at most this many places apart in the file, within a residue and across a peptide bond."""
 
 
 @register("reader", "misato_h5")
 class Misato:
-    """The proteins of MD.hdf5, one trajectory a PDB entry; the group is the entry, or what a table gives for it.
+    """Reads the proteins of MD.hdf5, one trajectory per PDB entry; the group is the entry, or comes from a table.
 
-    The file names no atoms. N, CA, C and O are found by the bonds of the first frame: a carbonyl carbon without
-    hydrogen, bonded to a carbon that is bonded to a nitrogen. The names of residues are the file's own numbers.
+    The file does not name atoms. N, CA, C and O are found by the bonds of the first frame: C is a carbonyl carbon
+    without hydrogen, bonded to a carbon (CA) that is bonded to a nitrogen. Residues are named by the file's own codes,
+    which are numbers.
 
     Source: Siebenmorgen et al., Nature Computational Science 4, 367 (2024).
     """
@@ -38,9 +40,9 @@ class Misato:
     ):
         """
         Args:
-            groups: a CSV file that gives the protein of each PDB entry; where empty, an entry is a group.
-            key_column, group_column: of that file.
-            time_step_ns: between frames; NaN where unknown.
+            groups: a CSV file that gives the protein of each PDB entry; if empty, each entry is a group.
+            key_column, group_column: names of the columns of that file.
+            time_step_ns: time between frames; NaN if unknown.
         """
         self.groups, self.key_column, self.group_column = groups, key_column, group_column
         self.time_step_ns = time_step_ns
@@ -51,18 +53,18 @@ class Misato:
             return sorted(file)
 
     def other_files(self, path: Path) -> Sequence[Path]:
-        """The table of groups."""
+        """The table of groups, if there is one."""
         return [Path(self.groups)] if self.groups else []
 
     def read(self, path: Path) -> Iterator[Structure]:
         """
         Raises:
             ModuleNotFoundError: h5py is not installed.
-            ValueError: the file is damaged or lacks a part of the format, or no backbone is found.
+            EmprotError: the file is damaged or lacks a part of the format, or no backbone is found.
         """
         path, member = split_member(Path(path))
         if not member:
-            raise ValueError(
+            raise EmprotError(
                 f"{path} holds the trajectories {', '.join(self.members(path)[:8])}, ...; give one of them"
             )
         name = member
@@ -75,7 +77,9 @@ class Misato:
             num_protein = int(dataset(entry, "molecules_begin_atom_index", path)[-1])
             atoms = find_backbone(elements[:num_protein], coordinates[0, :num_protein])
             if not len(atoms):
-                raise ValueError(f"{path}: {member} has no backbone before its last molecule, expected a protein there")
+                raise EmprotError(
+                    f"{path}: {member} has no backbone before its last molecule, expected a protein there"
+                )
             codes = np.asarray(dataset(entry, "atoms_residue", path))[atoms[:, 1]]
             residues = np.array([(i, str(c)) for i, c in enumerate(codes.tolist(), start=1)], dtype=RESIDUE_TYPE)
             segments = chain_segments(coordinates[0][atoms])
@@ -85,7 +89,7 @@ class Misato:
 
 
 def find_backbone(elements: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(residues, 4) indices of N, CA, C, O from atomic numbers (atoms,) and one frame (atoms, 3) in Angstrom."""
+    """Indices (residues, 4) of N, CA, C, O, from atomic numbers (atoms,) and one frame (atoms, 3) in Angstrom."""
     bonds = _bonds(elements, positions)
     backbone = []
     for carbonyl in np.flatnonzero(elements == _C).tolist():
@@ -101,7 +105,7 @@ def find_backbone(elements: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def _bonds(elements: np.ndarray, positions: np.ndarray) -> dict[tuple[int, int], list[int]]:
-    """The atoms bonded to a carbon, by the carbon and their element, in the order of the file."""
+    """For each (carbon, element), the atoms of that element bonded to the carbon, in the order of the file."""
     bonds: dict[tuple[int, int], list[int]] = {}
     for separation in range(1, min(_MAX_SEPARATION, len(elements) - 1) + 1):
         near = np.linalg.norm(positions[separation:] - positions[:-separation], axis=-1)

@@ -1,4 +1,4 @@
-"""Learning rate as a closed form of the optimizer step, so that a resumed run has the same rate."""
+"""The learning rate as a closed form of the optimizer step, so that a resumed run has the same rate."""
 
 import math
 from collections.abc import Callable
@@ -6,14 +6,16 @@ from collections.abc import Callable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 
 class ClosedForm(LambdaLR):
-    """torch's LambdaLR without what it looks at in every step, which takes longer than the clipping of gradients."""
+    """torch's LambdaLR without its checks in every step, which take longer than clipping the gradients."""
 
     def step(self, epoch: int | None = None) -> None:
-        if epoch is not None or self.last_epoch < 0:  # the first one, which the constructor takes, sets everything up
+        # The first step, which the constructor takes, sets everything up.
+        if epoch is not None or self.last_epoch < 0:
             super().step(epoch)
             return
         self.last_epoch += 1
@@ -32,7 +34,7 @@ def cosine_with_warmup(
     """Linear warmup over a share of the steps, then half a cosine down to min_lr (Loshchilov & Hutter 2017).
 
     Raises:
-        ValueError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
+        EmprotError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
     """
     return _warmup_then(_half_cosine, optimizer, num_steps, warmup_proportion, min_lr)
 
@@ -42,7 +44,7 @@ def linear(optimizer: Optimizer, num_steps: int, warmup_proportion: float = 0.1,
     """Linear warmup over a share of the steps, then a straight line down to min_lr.
 
     Raises:
-        ValueError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
+        EmprotError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
     """
     return _warmup_then(lambda progress: 1 - progress, optimizer, num_steps, warmup_proportion, min_lr)
 
@@ -55,20 +57,20 @@ def warmup_stable_decay(
     decay_proportion: float = 0.2,
     min_lr: float = 0.0,
 ) -> LambdaLR:
-    """Linear warmup, a constant rate, and over the last share of the steps a fall to min_lr (Hu et al. 2024).
+    """Linear warmup, a constant rate, then a decay to min_lr over the last share of the steps (Hu et al. 2024).
 
-    The fall is 1 - sqrt(progress), which Haegele et al. 2024 (arXiv:2405.18392) found better than a line.
+    The decay follows 1 - sqrt(progress), which Haegele et al. 2024 (arXiv:2405.18392) found better than a line.
 
     Raises:
-        ValueError: the proportions are negative or together above 1, or min_lr is above the learning rate.
+        EmprotError: the proportions are negative or together above 1, or min_lr is above the learning rate.
     """
     _check_share("decay_proportion", decay_proportion)
     if warmup_proportion + decay_proportion > 1:
-        raise ValueError(
+        raise EmprotError(
             f"warmup_proportion + decay_proportion is {warmup_proportion + decay_proportion}, expected at most 1: "
             "shares of the run's steps; lower one of them"
         )
-    # The decay as a share of the steps after the warmup, which is what progress counts.
+    # Progress counts the steps after the warmup, so express the decay as a share of those.
     share = decay_proportion / (1 - warmup_proportion) if decay_proportion else 0.0
 
     def fall(progress: float) -> float:
@@ -88,19 +90,19 @@ def one_cycle(
 ) -> LambdaLR:
     """Half a cosine up to the learning rate and half a cosine down (Smith & Topin 2019), as torch's OneCycleLR.
 
-    The momentum stays as it is.
+    Unlike there, the momentum stays constant.
 
     Args:
         div_factor: the first rate is the learning rate / div_factor.
         final_div_factor: the last rate is the first rate / final_div_factor.
 
     Raises:
-        ValueError: warmup_proportion lies outside [0, 1], or a factor is below 1.
+        EmprotError: warmup_proportion lies outside [0, 1], or a factor is below 1.
     """
     _check_share("warmup_proportion", warmup_proportion)
     for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
         if value < 1:
-            raise ValueError(f"{name} is {value}, expected 1 or more: rates are divided by it")
+            raise EmprotError(f"{name} is {value}, expected 1 or more: rates are divided by it")
     first, last = 1 / div_factor, 1 / (div_factor * final_div_factor)
     peak, end = warmup_proportion * num_steps - 1, num_steps - 1
 
@@ -115,27 +117,27 @@ def one_cycle(
 
 @register("scheduler")
 def step(optimizer: Optimizer, num_steps: int, drop_every: float = 0.3, factor: float = 0.1) -> LambdaLR:
-    """Multiply the learning rate by `factor` after every share `drop_every` of the run's steps.
+    """Multiplies the learning rate by `factor` each time a share `drop_every` of the run's steps is done.
 
     Raises:
-        ValueError: drop_every is not above 0.
+        EmprotError: drop_every is not above 0.
     """
     if drop_every <= 0:
-        raise ValueError(f"drop_every is {drop_every}, expected a share of the run's steps above 0")
+        raise EmprotError(f"drop_every is {drop_every}, expected a share of the run's steps above 0")
     length = max(1, round(drop_every * num_steps))
     return ClosedForm(optimizer, lambda index: factor ** (index // length))
 
 
 @register("scheduler")
 def constant(optimizer: Optimizer, num_steps: int) -> LambdaLR:
-    """The learning rate as it is."""
+    """Keeps the learning rate constant."""
     return ClosedForm(optimizer, lambda index: 1.0)
 
 
 def _warmup_then(
     shape: Callable[[float], float], optimizer: Optimizer, num_steps: int, warmup_proportion: float, min_lr: float
 ) -> LambdaLR:
-    """A linear warmup, then `shape`: from 1 to 0 as the progress goes from 0 to 1, stretched to end at min_lr."""
+    """A linear warmup, then `shape`, which falls from 1 to 0 over progress 0 to 1 and is scaled to end at min_lr."""
     _check_share("warmup_proportion", warmup_proportion)
     num_warmup = round(warmup_proportion * num_steps)
 
@@ -151,16 +153,16 @@ def _warmup_then(
     floors = []
     for group in optimizer.param_groups:
         if min_lr > group["lr"]:
-            raise ValueError(f"min_lr is {min_lr}, above the learning rate {group['lr']}; lower min_lr")
+            raise EmprotError(f"min_lr is {min_lr}, above the learning rate {group['lr']}; lower min_lr")
         floors.append(min_lr / group["lr"] if group["lr"] else 0.0)
     return ClosedForm(optimizer, [factor_from(floor) for floor in floors])
 
 
 def _half_cosine(progress: float) -> float:
-    """From 1 to 0 as the progress goes from 0 to 1."""
+    """Falls from 1 to 0 as the progress goes from 0 to 1."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}, expected 0 to 1: a share of the run's steps")
+        raise EmprotError(f"{name} is {value}, expected 0 to 1: a share of the run's steps")

@@ -1,4 +1,4 @@
-"""Whole groups (proteins) on one side of a split, so that test proteins were never trained on."""
+"""Splits by whole groups (proteins), so that test proteins are never trained on."""
 
 import difflib
 import hashlib
@@ -8,15 +8,16 @@ import numpy as np
 
 from emprot_core.contracts import Split
 from emprot_core.data.windows import SPAN_DTYPE
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 
 @register("split")
 class ByGroup:
-    """Gives every trajectory of a group, all its frames, to one split: by names, or by fractions of the groups.
+    """Gives all trajectories of a group to one split, either by group names or by fractions of the groups.
 
-    Fractions take groups in the order of a hash of (seed, name): neither the order in the store nor other
-    trajectories of a group matter. A fraction above 0 takes at least one group.
+    Fractions take groups in the order of a hash of (seed, name), so neither the order in the store nor the number of
+    trajectories in a group matters. A fraction above 0 takes at least one group.
     """
 
     def __init__(
@@ -28,12 +29,12 @@ class ByGroup:
     ):
         """
         Args:
-            validation, test: names of groups, or a fraction of the groups not named anywhere.
-            train: names of groups; all that are left where None.
-            seed: of the choice by fractions.
+            validation, test: names of groups, or a fraction of the groups that no split names.
+            train: names of groups; None takes all that are left.
+            seed: seed of the choice by fractions.
 
         Raises:
-            ValueError: a fraction lies outside [0, 1), or a group is named twice.
+            EmprotError: a fraction lies outside [0, 1), or a group is named twice.
         """
         self.train, self.seed = train, seed
         self.names: dict[Split, tuple[str, ...]] = {"train": tuple(train or ())}
@@ -46,18 +47,18 @@ class ByGroup:
             else:
                 self.names[split] = (share,) if isinstance(share, str) else tuple(share)
         if any(not 0 <= share < 1 for share in self.fractions.values()) or sum(self.fractions.values()) >= 1:
-            raise ValueError(f"the fractions are {self.fractions}, expected 0 or more and a sum below 1")
+            raise EmprotError(f"the fractions are {self.fractions}, expected 0 or more and a sum below 1")
         named = [name for names in self.names.values() for name in names]
         if twice := sorted({name for name in named if named.count(name) > 1}):
-            raise ValueError(f"the group {twice[0]!r} is named twice; give each group to one split")
+            raise EmprotError(f"the group {twice[0]!r} is named twice; give each group to one split")
 
     def spans(self, index: np.ndarray) -> dict[Split, np.ndarray]:
         """The spans of targets of each split; see contracts.DataSplit.
 
         Raises:
-            ValueError: a named group is not in the store, or a split that was asked for gets no group.
+            EmprotError: a named group is not in the store, or a requested split gets no group.
         """
-        names, group = np.unique(index["group"], return_inverse=True)  # a million names are never listed one by one
+        names, group = np.unique(index["group"], return_inverse=True)  # only distinct names are listed below
         side = self._assign(names.tolist())
         sides = np.array([side.get(name, "") for name in names.tolist()])[group]
         splits: tuple[Split, ...] = ("train", "validation", "test")
@@ -76,13 +77,13 @@ class ByGroup:
         for split, fraction in self.fractions.items():
             take = max(1, round(num_left * fraction)) if fraction > 0 else 0
             if take > len(left):
-                raise ValueError(_too_few(groups, split))
+                raise EmprotError(_too_few(groups, split))
             side.update(dict.fromkeys(left[:take], split))
             left = left[take:]
         if self.train is None:
             side.update(dict.fromkeys(left, "train"))
         if "train" not in side.values():
-            raise ValueError(_too_few(groups, "train"))
+            raise EmprotError(_too_few(groups, "train"))
         return side
 
 
@@ -91,7 +92,7 @@ def _check_known(name: str, groups: list[str]) -> None:
         near = difflib.get_close_matches(name, groups, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         shown = ", ".join(groups[:8]) + (", ..." if len(groups) > 8 else "")
-        raise ValueError(f"there is no group {name!r} in the store; {hint}it has {len(groups)}: {shown}")
+        raise EmprotError(f"there is no group {name!r} in the store; {hint}it has {len(groups)}: {shown}")
 
 
 def _too_few(groups: list[str], split: Split) -> str:

@@ -1,9 +1,10 @@
-"""Training on the early frames of every trajectory, validation and test on the later ones."""
+"""Splits by time: training on the early frames of every trajectory, validation and test on the later ones."""
 
 import numpy as np
 
 from emprot_core.contracts import Split
 from emprot_core.data.windows import SPAN_DTYPE
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 
@@ -19,17 +20,19 @@ class ByTime:
         """
         Args:
             train, validation, test: fractions of each trajectory's frames.
-            gap: frames left out at the start of validation and of test: no target within `gap` frames of the
-                targets before it.
+            gap: frames left out at the start of validation and of test, so that their targets are more than `gap`
+                frames after the targets of the split before.
 
         Raises:
-            ValueError: a fraction is negative, they add up to more than 1, or gap is negative.
+            EmprotError: a fraction is negative, they add up to more than 1, or gap is negative.
         """
         fractions = (train, validation, test)
         if min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
-            raise ValueError(f"train, validation and test are {fractions}, expected fractions that add up to 1 or less")
+            raise EmprotError(
+                f"train, validation and test are {fractions}, expected fractions that add up to 1 or less"
+            )
         if gap < 0:
-            raise ValueError(f"gap is {gap}, expected 0 or more frames")
+            raise EmprotError(f"gap is {gap}, expected 0 or more frames")
         self.fractions, self.gap = fractions, gap
 
     def spans(self, index: np.ndarray) -> dict[Split, np.ndarray]:

@@ -8,20 +8,21 @@ import numpy as np
 from emprot_core.contracts import Split
 from emprot_core.data.joined_stores import open_stores
 from emprot_core.data.windows import SPAN_DTYPE
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 
 @register("split", "Stored")
 class StoredSplit:
-    """Spans of targets kept in a store by Prepare.split; trajectories are matched by name."""
+    """Reads the spans of targets that Prepare.split wrote into a store; trajectories are matched by name."""
 
     def __init__(self, store: str | Sequence[str]):
         """
         Args:
-            store: path of the store, or paths of several: what is trained on, or others of the same trajectories.
+            store: path of the store, or paths of several: those of training, or others with the same trajectories.
 
         Raises:
-            StoreError: the store is missing or damaged, or keeps no split.
+            StoreError: the store is missing or damaged, or holds no split.
         """
         opened = open_stores(store)
         self._names = opened.index["name"]
@@ -31,7 +32,7 @@ class StoredSplit:
         """The spans of targets of each split; see contracts.DataSplit.
 
         Raises:
-            ValueError: the index has a trajectory that the store has not.
+            EmprotError: the index has a trajectory that the store lacks.
         """
         if np.array_equal(index["name"], self._names):
             return dict(self._spans)
@@ -39,11 +40,11 @@ class StoredSplit:
         return {split: _select(spans, places) for split, spans in self._spans.items()}
 
     def _places(self, names: list[str]) -> np.ndarray:
-        """(trajectories of the store,) the row of each in the index, -1 where it has none."""
+        """For each trajectory of the store its row in the index, or -1 if the index lacks it."""
         ours, row_of = self._names.tolist(), {name: row for row, name in enumerate(names)}
         if unknown := sorted(set(names) - set(ours)):
             shown = ", ".join(ours[:4]) + (", ..." if len(ours) > 4 else "")
-            raise ValueError(
+            raise EmprotError(
                 f"the stored split has no trajectory {unknown[0]!r}, but {shown}; bind Stored.store to the stores of "
                 "TrajectoryWindows, or to others of the same trajectories"
             )

@@ -15,15 +15,15 @@ CLASS_LETTERS = "HBEGITS "
 _ATOMS = (("N", 7), ("CA", 6), ("C", 6), ("O", 8))
 _ANGSTROM_PER_NM = 10.0
 _BEND = 2
-"""A class looks at the residues this far on either side."""
+"""The class of a residue depends on this many residues on either side."""
 
 
 @register("tokenizer", "dssp")
 class Dssp:
     """The eight classes of DSSP as IDs 0 to 7; the first and last residue of each unbroken stretch have none.
 
-    Hydrogen bonds are found between all residues, those across a chain break included. A proline, which gives none,
-    is known by its name; where names are unknown, no residue is one.
+    Hydrogen bonds are found between all residues, also across a chain break. A proline, which donates none, is
+    recognised by its name; if names are unknown, no residue counts as a proline.
 
     Source: Kabsch, Sander, Biopolymers 22, 2577 (1983).
     """
@@ -43,10 +43,10 @@ class Dssp:
         self._version = str(mdtraj.__version__)
 
     def fit(self, structures: Iterable[Structure]) -> None:
-        """The vocabulary is fixed: does nothing."""
+        """Do nothing, because the vocabulary is fixed."""
 
     def encode(self, structure: Structure) -> np.ndarray:
-        """(frames, residues) int16; MISSING_ID also two residues around one whose coordinates are unknown."""
+        """(frames, residues) int16; also MISSING_ID within two residues of one whose coordinates are unknown."""
         import mdtraj
 
         num_frames, num_residues = structure.coordinates.shape[:2]
@@ -68,7 +68,7 @@ class Dssp:
         return {"name": self.name, "classes": CLASS_LETTERS, "mdtraj": self._version}
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Nothing is learnt."""
+        """No arrays: nothing is learnt."""
         return {}
 
 
@@ -88,7 +88,7 @@ def _topology(structure: Structure) -> Any:
 
 
 def _near_unknown(coordinates: np.ndarray) -> np.ndarray:
-    """(frames, residues) bool: within _BEND residues of one with an unknown coordinate."""
+    """(frames, residues) bool: True within _BEND residues of one with an unknown coordinate."""
     unknown = ~np.isfinite(coordinates).all(axis=(2, 3))
     near = unknown.copy()
     for step in range(1, _BEND + 1):

@@ -1,13 +1,13 @@
-"""Backbone geometry that the tokenizers share. Coordinates are in Angstrom and computed with in float64."""
+"""Backbone geometry that the tokenizers share. Coordinates are in Angstrom; computation is in float64."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 N, CA, C = 0, 1, 2
-"""Places of the atoms in the third axis of Structure.coordinates."""
+"""Indices of the atoms on the third axis of Structure.coordinates."""
 CHUNK_VALUES = 1 << 22
-"""float64 values a chunk of frames may take, about 32 MB, so that memory does not grow with a trajectory."""
+"""How many float64 a chunk of frames may take: about 32 MB, so that memory does not grow with a trajectory."""
 
 
 def frame_chunks(num_frames: int, values_per_frame: int) -> Iterator[slice]:
@@ -43,9 +43,9 @@ def phi_psi(stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ideal_beta_carbons(coordinates: np.ndarray) -> np.ndarray:
-    """Where C-beta of an ideal residue is, (..., 3), from the backbone (..., 4, 3).
+    """The position (..., 3) of C-beta in an ideal residue, computed from the backbone (..., 4, 3).
 
-    The constants are tetrahedral geometry with mean bond lengths, as in Yang et al., PNAS 117, 1496 (2020).
+    The constants come from tetrahedral geometry with mean bond lengths, as in Yang et al., PNAS 117, 1496 (2020).
     """
     b = coordinates[..., CA, :] - coordinates[..., N, :]
     c = coordinates[..., C, :] - coordinates[..., CA, :]

@@ -1,26 +1,28 @@
-"""k-means: seeding, iterations and the nearest centroid. Points are float64; the search is torch's, on any device."""
+"""k-means: seeding, iterations and the nearest centroid, which torch finds on any device. Points are float64."""
 
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+from emprot_core.errors import EmprotError
+
 MAX_ITERATIONS = 100
 LLOYD_PRODUCT = 1 << 28
-"""Up to so many points x clusters all points are seen in each iteration (about 1 s each); above, mini-batches are."""
+"""Up to this many points x clusters, an iteration uses all points (about 1 s each); above, mini-batches are used."""
 BATCH_POINTS = 1 << 14
 EPOCHS = 5
 _CENTROIDS_AT_ONCE = 1024
 _DISTANCES_AT_ONCE = 1 << 19
-"""So many float64, 4 MB, stay in a processor's cache: they are reduced before the next are computed."""
+"""This many float64 (4 MB) fit a processor's cache, so they are reduced there before the next are computed."""
 
 
 def nearest_centroids(points: np.ndarray, centroids: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """(P,) int64: which centroid (C, E) is nearest to each point (P, E); the first of those equally near.
+    """The index (P,) int64 of the centroid (C, E) nearest to each point (P, E); on ties, the first.
 
-    float64 on every device, so that an ID does not depend on the machine but where two are equally near.
+    It is computed in float64 on every device, so that IDs depend on the machine only where two are equally near.
     """
-    # |x - c|^2 / 2 less what x alone adds: one product of (x, 1) and (-c, |c|^2 / 2).
+    # |x - c|^2 / 2 without the term of x alone is one product of (x, 1) and (-c, |c|^2 / 2).
     sides = torch.from_numpy(np.ascontiguousarray(centroids, np.float64)).to(device)
     table = torch.cat([-sides, 0.5 * (sides * sides).sum(dim=1, keepdim=True)], dim=1).T.contiguous()
     nearest = torch.empty(len(points), dtype=torch.int64)
@@ -32,7 +34,7 @@ def nearest_centroids(points: np.ndarray, centroids: np.ndarray, device: str = "
 
 
 def sample_points(batches: Iterable[np.ndarray], num_points: int, seed: int) -> np.ndarray:
-    """(at most num_points, E): points drawn evenly from all batches (P, E), one batch in memory at a time.
+    """Points (at most num_points, E), drawn uniformly from all batches (P, E), with one batch in memory at a time.
 
     Source: reservoir sampling, Vitter, ACM Trans. Math. Softw. 11, 37 (1985), algorithm R.
     """
@@ -59,12 +61,13 @@ def sample_points(batches: Iterable[np.ndarray], num_points: int, seed: int) -> 
 def fit_centroids(points: np.ndarray, num_clusters: int, seed: int, device: str = "cpu") -> np.ndarray:
     """(C, E) centroids of points (P, E).
 
-    Few points and clusters: k-means++ seeding, and Lloyd's iterations until nothing moves. Many: different points as
-    seeds, and EPOCHS passes of mini-batches. A cluster that loses its last point keeps its centroid.
+    Few points and clusters are seeded by k-means++ and improved by Lloyd's iterations until no point changes cluster.
+    Many are seeded with distinct points and improved by EPOCHS passes of mini-batches. A cluster that loses its last
+    point keeps its centroid.
     Source: Arthur, Vassilvitskii, SODA 2007; Lloyd, IEEE Trans. Inf. Theory 28, 129 (1982); Sculley, WWW 2010.
 
     Raises:
-        ValueError: there are fewer different points than clusters.
+        EmprotError: there are fewer different points than clusters.
     """
     random = np.random.default_rng(seed)
     if len(points) * num_clusters > LLOYD_PRODUCT:
@@ -80,7 +83,7 @@ def fit_centroids(points: np.ndarray, num_clusters: int, seed: int, device: str 
 
 
 def _nearest(points: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """(P,) of points (P, E + 1) and the table (E + 1, C), block of centroids by block."""
+    """The nearest column (P,) of the table (E + 1, C) to points (P, E + 1), searched in blocks of columns."""
     best, nearest = (points @ table[:, :_CENTROIDS_AT_ONCE]).min(dim=1)
     for start in range(_CENTROIDS_AT_ONCE, table.shape[1], _CENTROIDS_AT_ONCE):
         values, places = (points @ table[:, start : start + _CENTROIDS_AT_ONCE]).min(dim=1)
@@ -93,7 +96,7 @@ def _nearest(points: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
 def _fit_in_batches(points: np.ndarray, num_clusters: int, random: np.random.Generator, device: str) -> np.ndarray:
     different = np.unique(points, axis=0)
     if len(different) < num_clusters:
-        raise ValueError(_too_few(len(points), len(different), num_clusters))
+        raise EmprotError(_too_few(len(points), len(different), num_clusters))
     centroids = different[random.choice(len(different), num_clusters, replace=False)]
     counts = np.zeros(num_clusters)
     for _ in range(EPOCHS):
@@ -103,7 +106,7 @@ def _fit_in_batches(points: np.ndarray, num_clusters: int, random: np.random.Gen
             assigned = nearest_centroids(batch, centroids, device)
             added = np.bincount(assigned, minlength=num_clusters)
             counts += added
-            # The centroid is the mean of all points it was ever given: its step shrinks as 1 / count.
+            # A centroid is the mean of all points it was ever assigned, so its steps shrink as 1 / count.
             moved = added > 0
             share = (added[moved] / counts[moved])[:, None]
             centroids[moved] += share * (_means(batch, assigned, centroids)[moved] - centroids[moved])
@@ -111,13 +114,13 @@ def _fit_in_batches(points: np.ndarray, num_clusters: int, random: np.random.Gen
 
 
 def _spread_seeds(points: np.ndarray, num_clusters: int, random: np.random.Generator) -> np.ndarray:
-    """k-means++: each next seed is a point drawn with a probability proportional to its squared distance."""
+    """k-means++: a point becomes the next seed with probability proportional to its squared distance to the seeds."""
     chosen = [int(random.integers(len(points)))]
     distances = ((points - points[chosen[0]]) ** 2).sum(axis=1)
     while len(chosen) < num_clusters:
         total = distances.sum()
         if not total > 0:
-            raise ValueError(_too_few(len(points), len(chosen), num_clusters))
+            raise EmprotError(_too_few(len(points), len(chosen), num_clusters))
         chosen.append(int(random.choice(len(points), p=distances / total)))
         distances = np.minimum(distances, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
     return points[chosen]

@@ -1,4 +1,4 @@
-"""IDs that the user brings."""
+"""Cluster IDs that the user provides."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,33 +6,34 @@ from typing import Any
 import numpy as np
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 
 @register("tokenizer", "precomputed")
 class Precomputed:
-    """The cluster IDs that a reader of IDs gives (readers.ids_npy, readers.lmdb_frames), as they are."""
+    """Passes on the cluster IDs that a reader gives (readers.ids_npy, readers.lmdb_frames), unchanged."""
 
     def __init__(self, num_clusters: int, name: str = "precomputed", classes: str = ""):
         """
         Args:
-            num_clusters: C. It is never taken from the data: the largest ID of a sample is not the last class.
-            name: of the vocabulary and its store.
-            classes: what the classes are, for the record: a file of centroids, a paper.
+            num_clusters: C. It is never taken from the data, where the largest ID need not be the last class.
+            name: name of the vocabulary and its store.
+            classes: what the classes are, for the record, such as a file of centroids or a paper.
         """
         self.num_clusters, self.name, self.classes = num_clusters, name, classes
 
     def fit(self, structures: Iterable[Structure]) -> None:
-        """The vocabulary is given: does nothing."""
+        """Do nothing, because the vocabulary is given."""
 
     def encode(self, structure: Structure) -> np.ndarray:
-        """(frames, residues) int, the reader's.
+        """The IDs (frames, residues) int of the reader.
 
         Raises:
-            ValueError: the reader gives no IDs.
+            EmprotError: the reader gives no IDs.
         """
         if structure.cluster_ids is None:
-            raise ValueError("the reader gives coordinates and no cluster IDs; bind a tokenizer that makes them")
+            raise EmprotError("the reader gives coordinates and no cluster IDs; bind a tokenizer that makes them")
         return structure.cluster_ids
 
     def description(self) -> Mapping[str, Any]:
@@ -40,5 +41,5 @@ class Precomputed:
         return {"name": self.name, "num_clusters": self.num_clusters, "classes": self.classes}
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Nothing is learnt."""
+        """No arrays: nothing is learnt."""
         return {}

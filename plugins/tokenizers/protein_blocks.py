@@ -1,4 +1,4 @@
-"""Protein Blocks: 16 local backbone shapes of five residues, known by their eight dihedral angles."""
+"""Protein Blocks: 16 local backbone shapes of five residues, recognised by their eight dihedral angles."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,7 +47,7 @@ class ProteinBlocks:
     num_clusters = len(BLOCK_LETTERS)
 
     def fit(self, structures: Iterable[Structure]) -> None:
-        """The vocabulary is fixed: does nothing."""
+        """Do nothing, because the vocabulary is fixed."""
 
     def encode(self, structure: Structure) -> np.ndarray:
         """(frames, residues) int16: the block with the smallest root mean square difference of the eight angles."""
@@ -67,7 +67,7 @@ class ProteinBlocks:
         return {"name": self.name, "classes": BLOCK_LETTERS}
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Nothing is learnt."""
+        """No arrays: nothing is learnt."""
         return {}
 
 
@@ -75,13 +75,13 @@ def _block_angles(stretch: np.ndarray) -> np.ndarray:
     """(frames, residues - 4, 8) degrees, in the order of REFERENCE_ANGLES, of a stretch (frames, residues, 4, 3)."""
     phi, psi = phi_psi(stretch)
     blocks = stretch.shape[1] - 4
-    # psi[k] is of residue k and phi[k] of residue k + 1, so one offset serves each neighbouring pair.
+    # psi[k] belongs to residue k and phi[k] to residue k + 1, so one offset k serves such a pair.
     columns = [angle[:, k : k + blocks] for k in range(4) for angle in (psi, phi)]
     return np.moveaxis(np.stack(columns), 0, -1)  # each angle is contiguous in memory
 
 
 def _nearest_blocks(angles: np.ndarray) -> np.ndarray:
-    """(frames, residues) IDs of angles (frames, residues, 8) in degrees; MISSING_ID where one is not finite."""
+    """IDs (frames, residues) for angles (frames, residues, 8) in degrees; MISSING_ID where one is not finite."""
     columns = np.moveaxis(angles, -1, 0)
     best = np.full(angles.shape[:-1], np.inf)
     nearest = np.full(angles.shape[:-1], MISSING_ID, dtype=np.int16)
@@ -92,7 +92,7 @@ def _nearest_blocks(angles: np.ndarray) -> np.ndarray:
             np.abs(np.subtract(column, angle, out=difference), out=difference)
             np.minimum(difference, np.subtract(360.0, difference, out=around), out=difference)
             distance += np.multiply(difference, difference, out=difference)
-        nearer = distance < best  # never where an angle is not finite
+        nearer = distance < best  # False where an angle is not finite
         nearest[nearer] = block
         np.minimum(best, distance, out=best)
     return nearest

@@ -8,6 +8,7 @@ import numpy as np
 
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .geometry import frame_chunks, phi_psi, unbroken_stretches
@@ -19,7 +20,7 @@ _VALUES_PER_RESIDUE = 64
 class RamaBins:
     """ID = k * (bin of phi) + (bin of psi), each angle cut into k bins from -180 degrees up.
 
-    The first and the last residue of each unbroken stretch have none: they lack an angle.
+    The first and the last residue of each unbroken stretch have no ID, because they lack an angle.
     """
 
     name = "rama_bins"
@@ -27,17 +28,17 @@ class RamaBins:
     def __init__(self, k: int = 6):
         """
         Args:
-            k: bins of each angle; C is k * k. On the sample, an ID stays for .55 of the frames with 6, .40 with 12.
+            k: bins per angle; C is k * k. On the sample, an ID stays the same in .55 of frames with 6, .40 with 12.
 
         Raises:
-            ValueError: k is below 1.
+            EmprotError: k is below 1.
         """
         if k < 1:
-            raise ValueError(f"rama_bins.k is {k}, expected at least 1 bin")
+            raise EmprotError(f"rama_bins.k is {k}, expected at least 1 bin")
         self.k, self.num_clusters = k, k * k
 
     def fit(self, structures: Iterable[Structure]) -> None:
-        """The vocabulary is fixed: does nothing."""
+        """Do nothing, because the vocabulary is fixed."""
 
     def encode(self, structure: Structure) -> np.ndarray:
         """(frames, residues) int32."""
@@ -58,12 +59,12 @@ class RamaBins:
         return {"name": self.name, "k": self.k, "classes": [f"phi {phi} psi {psi}" for phi in cuts for psi in cuts]}
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Nothing is learnt."""
+        """No arrays: nothing is learnt."""
         return {}
 
     def _cells(self, phi: np.ndarray, psi: np.ndarray) -> np.ndarray:
         known = np.isfinite(phi) & np.isfinite(psi)
-        # 180 degrees is -180: the modulo keeps it inside the grid.
+        # 180 degrees equals -180; the modulo keeps it inside the grid.
         angles = np.where(known, [phi, psi], 0.0)
         row, column = np.floor((angles + 180) / 360 * self.k).astype(int) % self.k
         return np.where(known, row * self.k + column, MISSING_ID)

@@ -16,11 +16,11 @@ STATE_LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 
 @register("tokenizer", "threedi")
 class ThreeDi:
-    """3Di states of one chain: how a residue lies to the residue nearest to it in space, as IDs 0 to 19.
+    """3Di states of one chain as IDs 0 to 19: how a residue lies relative to the residue nearest in space.
 
-    The chain is encoded whole, so that a partner may lie across a chain break, as in a receptor whose loop is
-    missing; the residues on both sides of a break have no ID, nor have the chain's ends. C-beta is placed by ideal
-    geometry, for the backbone alone is known. Give a complex chain by chain, one trajectory each.
+    The chain is encoded as a whole, so the nearest residue may lie across a chain break, as in a receptor whose loop is
+    missing. The residues on both sides of a break and the ends of the chain have no ID. C-beta is placed by ideal
+    geometry, because only the backbone is known. Pass a complex chain by chain, one trajectory each.
 
     Source: van Kempen et al., Nature Biotechnology 42, 243-246 (2024).
     """
@@ -38,10 +38,10 @@ class ThreeDi:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("the threedi tokenizer needs mini3di; pip install 'emprot[threedi]'") from error
         self._version = mini3di.__version__
-        self._encoder: Any = mini3di.Encoder()  # its annotations leave the masks out
+        self._encoder: Any = mini3di.Encoder()  # Any: its annotations omit the masks
 
     def fit(self, structures: Iterable[Structure]) -> None:
-        """The vocabulary is fixed: does nothing."""
+        """Do nothing, because the vocabulary is fixed."""
 
     def encode(self, structure: Structure) -> np.ndarray:
         """(frames, residues) int16; MISSING_ID also where an atom that the state depends on is unknown."""
@@ -60,7 +60,7 @@ class ThreeDi:
         return {"name": self.name, "classes": STATE_LETTERS, "mini3di": self._version}
 
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """Nothing is learnt."""
+        """No arrays: nothing is learnt."""
         return {}
 
     def _states(self, backbone: np.ndarray) -> np.ndarray:
@@ -68,6 +68,6 @@ class ThreeDi:
         features = self._encoder.feature_encoder.encode_atoms(
             ca=backbone[:, CA], cb=ideal_beta_carbons(backbone), n=backbone[:, N], c=backbone[:, C]
         )
-        # In float64 the rounding of the matrix products, which depends on the processor, cannot change a state.
+        # Rounding of the matrix products depends on the processor; in float64 it cannot change a state.
         states = self._encoder.vae_encoder(np.nan_to_num(features.data.astype(np.float64)))
         return np.where(features.mask[:, 0], MISSING_ID, states.astype(np.int16))

@@ -13,6 +13,7 @@ import pytest
 from emprot_core import registry
 from emprot_core.cli import main
 from emprot_core.config import Config
+from emprot_core.errors import EmprotError
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_wrong_config_exits_with_2_and_no_traceback(run_with, capsys: pytest.C
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("the split has no windows"),
+        EmprotError("the split has no windows"),
         FileNotFoundError(2, "no such store", "x"),
         registry.UnknownComponent("none"),
     ],
@@ -71,12 +72,13 @@ def test_a_users_mistake_while_running_is_one_message(run_with, error, capsys: p
 
 
 def test_debug_shows_the_traceback(run_with, capsys: pytest.CaptureFixture[str]):
-    assert run_with(fail_with(ValueError("no windows")), "--debug") == 1
+    assert run_with(fail_with(EmprotError("no windows")), "--debug") == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_any_other_error_shows_its_traceback(run_with, capsys: pytest.CaptureFixture[str]):
-    error = RuntimeError("a defect")
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_any_other_error_shows_its_traceback(run_with, kind, capsys: pytest.CaptureFixture[str]):
+    error = kind("a defect")
     error.__notes__ = ["while building x"]  # type: ignore[attr-defined]
     assert run_with(fail_with(error)) == 1
     written = capsys.readouterr().err

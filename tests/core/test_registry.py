@@ -10,6 +10,7 @@ import pytest
 
 from emprot_core import registry
 from emprot_core.contracts import Model, Optimizer
+from emprot_core.errors import EmprotError
 from emprot_core.kinds import KINDS, contract_kind
 
 
@@ -110,7 +111,11 @@ def test_every_contract_named_by_the_registry_exists():
         assert hasattr(importlib.import_module(module), name), contract
 
 
-def test_gin_itself_knows_the_components(toy: ModuleType):
-    gin.parse_config("emprot.models.Tiny.width = 3")
-    assert gin.get_configurable("emprot.models.Tiny")().width == 3
-    assert toy.Tiny(5).width == 5, "the plain class is untouched"
+def test_a_name_that_a_gin_file_cannot_write_is_refused(empty_registry: None):
+    with pytest.raises(EmprotError, match="'my-loss' cannot be written in a gin file"):
+        registry.register("loss", "my-loss")(object)
+
+
+def test_components_are_filed_here_alone_and_stay_plain(toy: ModuleType):
+    assert not [selector for selector, _ in gin.config._REGISTRY.items() if selector.startswith("emprot.")]
+    assert toy.Tiny(5).width == 5

@@ -71,3 +71,9 @@ def test_verify_reports_a_damaged_checkpoint(capsys) -> None:
     best.write_bytes(best.read_bytes()[:-1] + b"x")
     assert main(["--verify", "runs/debug"]) == 1
     assert "best.pt: damaged" in capsys.readouterr().out
+
+
+def test_a_tilde_in_the_run_directory_is_the_home_directory(in_an_empty_directory, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main([DEBUG, "Train.baselines=[]", "Trainer.max_steps=1", "run.directory=~/runs/first"]) == 0
+    assert (tmp_path / "home" / "runs" / "first" / "result.json").is_file()

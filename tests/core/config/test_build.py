@@ -9,7 +9,9 @@ from types import ModuleType
 import gin
 import pytest
 
+from emprot_core import registry
 from emprot_core.config import Config, load, load_text
+from emprot_core.errors import EmprotError
 
 SCOPED = {
     "a binding without scope is seen in every scope": """
@@ -81,8 +83,23 @@ def config_of(toy: ModuleType):
     return make
 
 
+def built_by_gin(text: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    """What gin itself makes of a text, with our components filed in it for that time."""
+    entries, ours = registry.entries(), gin.selector_map.SelectorMap()
+    for selector, filed in gin.config._REGISTRY.items():
+        ours[selector] = filed
+    with monkeypatch.context() as patch:
+        patch.setattr(gin.config, "_REGISTRY", ours)
+        for entry in entries:
+            gin.register(entry.name, module=entry.selector.rpartition(".")[0])(entry.target)
+        gin.parse_config(text)
+        wanted = gin.get_bindings("emprot.run")["job"]
+        gin.clear_config()
+    return wanted
+
+
 @pytest.mark.parametrize("text", SCOPED.values(), ids=SCOPED.keys())
-def test_scopes_are_those_of_gin(toy: ModuleType, text: str):
+def test_scopes_are_those_of_gin(toy: ModuleType, text: str, monkeypatch: pytest.MonkeyPatch):
     lines = "\n".join(line.strip() for line in text.splitlines())
     complete = (
         "run.job = @jobs.Train()\nTrainer.loss = @losses.SquaredError()\nTrainer.optimizer = 'none'\n"
@@ -90,8 +107,7 @@ def test_scopes_are_those_of_gin(toy: ModuleType, text: str):
         + lines
     )
     toy.Trainer.__init__.__annotations__.pop("optimizer")  # gin wraps functions: a text can be compared
-    gin.parse_config(complete)
-    wanted = gin.get_bindings("emprot.run")["job"]
+    wanted = built_by_gin(complete, monkeypatch)
     Path("scoped.gin").write_text(complete)
     config = load(["scoped.gin"], allow_unused=True)
     assert config.build("run.job") == wanted
@@ -184,8 +200,11 @@ def test_an_error_about_a_parameter_names_where_it_was_bound(config_of, toy: Mod
     bound = ["models.Tiny.depth = %DEPTH", "models.Tiny.width = 0", "models.Tiny.scale = 3.0", "DEPTH = 2"]
     with pytest.raises(ValueError, match="width is 0") as caught:
         config_of(*bound).build("run.job")
-    built, *places = caught.value.__notes__
+    built, *places, raised = caught.value.__notes__
     assert built == "while building models.Tiny for Trainer.model (base.gin:4)"
+    assert raised.startswith("raised by emprot.models.Tiny, defined at toy_plugin.py:")
+    assert isinstance(caught.value, EmprotError)
+    assert isinstance(caught.value.__cause__, ValueError)
     assert sorted(places) == [
         "with models.Tiny.depth from --gin_bindings[3]:1",
         "with models.Tiny.width from --gin_bindings[1]:1",

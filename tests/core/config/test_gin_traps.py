@@ -209,11 +209,11 @@ def test_trap_11_gins_dynamic_registration_is_refused(base: ModuleType):
     assert codes(["base.gin"], ["from __gin__ import dynamic_registration"]) == [(1, "import")]
 
 
-def test_the_fixture_restores_gin_and_the_registry(base: ModuleType):
-    gin.parse_config("run.seed = 3")  # the next test would see it
+def test_the_fixture_restores_the_registries(base: ModuleType):
     registry.register("model", "Leftover")(type("Leftover", (), {}))
+    gin.register("LeftInGin", module="here")(type("LeftInGin", (), {}))
 
 
-def test_the_fixture_restored_gin_and_the_registry(base: ModuleType):
-    assert gin.config._CONFIG == {}
+def test_the_fixture_restored_the_registries(base: ModuleType):
+    assert not [selector for selector, _ in gin.config._REGISTRY.items() if "LeftInGin" in selector]
     assert "Leftover" not in [entry.name for entry in registry.entries()]

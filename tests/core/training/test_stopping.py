@@ -97,6 +97,16 @@ def test_a_stop_that_was_asked_for_before_a_kill_still_holds_unless_the_config_c
         assert "early stopping" in trainer.stop.reason
 
 
+def test_an_error_in_a_hook_names_the_hook_and_the_event(make_batch, make_trainer) -> None:
+    class Breaks(Hook):
+        def on_step_end(self, trainer) -> None:
+            raise ValueError("operands could not be broadcast together")
+
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        make_trainer(Breaks()).fit([make_batch()])
+    assert caught.value.__notes__ == ["in on_step_end of the hook Breaks"]
+
+
 def test_a_hook_that_fails_after_an_error_does_not_hide_it(make_batch, make_trainer, caplog) -> None:
     ended = []
 
