@@ -24,7 +24,7 @@ class Located(NamedTuple):
     is_cut: np.ndarray  # (B,) bool, True if step_mask is False anywhere
     residues: np.ndarray  # (B,) int64, number of residues
     groups: np.ndarray  # (B,) int64, number of the protein
-    times: np.ndarray  # (B, K) float32, ns
+    times: np.ndarray  # (B, T) float32, ns
 
     def take(self, rows: slice | np.ndarray) -> "Located":
         """The windows in these rows."""
@@ -34,11 +34,16 @@ class Located(NamedTuple):
 class Gather:
     """Reads windows of a store, by their numbers (B,), into one Batch. Shorter proteins are padded and masked.
 
-    A batch owns its memory, so it may be kept.
+    A batch holds T = past + K frames of input. Frames before the trajectory begins are MISSING_ID and masked. A batch
+    owns its memory, so it may be kept.
     """
 
-    def __init__(self, store: TrajectoryStore | JoinedStores, windows: Windows):
-        self.store, self.windows = store, windows
+    def __init__(self, store: TrajectoryStore | JoinedStores, windows: Windows, past: int = 0):
+        """
+        Args:
+            past: frames before the K of the history that a batch holds besides.
+        """
+        self.store, self.windows, self.past = store, windows, past
         self.num_residues = store.index["num_residues"].astype(np.int64)
         self._residues = np.arange(self.num_residues.max())
         self._groups = np.unique(store.index["group"], return_inverse=True)[1].astype(np.int64)
@@ -47,7 +52,11 @@ class Gather:
         self._open = lru_cache(_OPEN_VIEWS)(store.ids)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "windows": self.windows}  # a pickled view would include its frames
+        return {
+            "store": self.store,
+            "windows": self.windows,
+            "past": self.past,
+        }  # a pickled view would include its frames
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -63,7 +72,7 @@ class Gather:
     def locate(self, window_ids: np.ndarray) -> Located:
         """Where windows lie. Locating the windows of many steps at once is cheap."""
         trajectory, last_frame, step_mask = self.windows.locate(window_ids)
-        offsets = np.arange(1 - self.windows.history, 1, dtype=np.float32)
+        offsets = np.arange(1 - self.past - self.windows.history, 1, dtype=np.float32)
         return Located(
             window_ids=np.array(window_ids, np.int64),
             trajectory=trajectory,
@@ -77,10 +86,11 @@ class Gather:
 
     def read(self, located: Located) -> Batch:
         """The batch of windows that were located; see `__call__`."""
-        history = self.windows.history
+        history = self.past + self.windows.history
         ends_early = True in located.is_cut.tolist()
         widths = set(located.residues.tolist())
-        ids = self._read_ids(located, max(widths), is_even=len(widths) == 1 and not ends_early)
+        begins_late = bool(self.past) and int(located.first_frame.min()) < self.past
+        ids = self._read_ids(located, max(widths), is_even=len(widths) == 1 and not ends_early and not begins_late)
         inputs = ids[:, :history].astype(np.int64)
         targets = ids[:, history:].astype(np.int64)
         if ends_early:
@@ -103,14 +113,18 @@ class Gather:
         return self._residues[: residues.max()] < residues[:, None]
 
     def _read_ids(self, located: Located, width: int, is_even: bool) -> np.ndarray:
-        """(B, K+F, width) int16 or int32: smaller than the int64 of a batch, and so faster to copy and check.
+        """(B, T+F, width) int16 or int32: smaller than the int64 of a batch, and so faster to copy and check.
 
         `is_even` says that every window has all its frames and `width` residues.
         """
-        length = self.windows.history + self.windows.horizon
-        places = zip(located.trajectory.tolist(), located.first_frame.tolist(), strict=True)
-        frames = [self._open(trajectory)[first : first + length] for trajectory, first in places]
-        ids = np.concatenate(frames).reshape(len(frames), length, width) if is_even else _pad(frames, length, width)
+        length = self.past + self.windows.history + self.windows.horizon
+        firsts = (located.first_frame - self.past).tolist()
+        places = zip(located.trajectory.tolist(), firsts, strict=True)
+        frames = [self._open(trajectory)[max(0, first) : first + length] for trajectory, first in places]
+        if is_even:
+            ids = np.concatenate(frames).reshape(len(frames), length, width)
+        else:
+            ids = _pad(frames, [max(0, -first) for first in firsts], length, width)
         lowest, highest = np.minimum.reduce(ids, None), np.maximum.reduce(ids, None)
         if lowest < MISSING_ID or highest >= self.store.vocabulary.num_clusters:
             for trajectory in np.unique(located.trajectory).tolist():
@@ -118,11 +132,15 @@ class Gather:
         return ids
 
 
-def _pad(frames: list[np.ndarray], length: int, width: int) -> np.ndarray:
-    """B arrays, some with fewer frames or residues, padded with MISSING_ID to (B, length, width)."""
+def _pad(frames: list[np.ndarray], leads: list[int], length: int, width: int) -> np.ndarray:
+    """B arrays, some with fewer frames or residues, padded with MISSING_ID to (B, length, width).
+
+    Args:
+        leads: how many frames are missing before each.
+    """
     ids = np.full((len(frames), length, width), MISSING_ID, np.int32)
-    for row, some in zip(ids, frames, strict=True):
-        row[: some.shape[0], : some.shape[1]] = some
+    for row, lead, some in zip(ids, leads, frames, strict=True):
+        row[lead : lead + some.shape[0], : some.shape[1]] = some
     return ids
 
 

@@ -25,6 +25,13 @@ class Interpolated:
 
     name = "interpolated"
 
+    def __init__(self, window: int | None = None):
+        """
+        Args:
+            window: how many of the last frames of a batch it reads; None reads all.
+        """
+        self.window = window
+
     def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None:
         # All parts depend only on the last ID, the target, and how many frames show the target or are known. Counting
         # how often each such case occurs takes one pass over the windows and far less memory than the windows.
@@ -37,7 +44,7 @@ class Interpolated:
             return (((at.last + 1) * num_clusters + at.target) * frames + seen) * frames + at.num_known
 
         self._markov, self._weights = [], []
-        for keys, counts in count_keys(train, case):
+        for keys, counts in count_keys(train, case, self.window):
             pairs, known = np.divmod(keys, frames)
             pairs, seen = np.divmod(pairs, frames)
             from_last, target = np.divmod(pairs, num_clusters)
@@ -48,7 +55,7 @@ class Interpolated:
             self._weights.append(em_weights(parts(markov, last, target, target == last, seen, known), counts))
 
     def predict(self, batch: Batch) -> Prediction:
-        return predict_positions(batch, self._forecast)
+        return predict_positions(batch, self._forecast, self.window)
 
     def _forecast(self, at: Positions) -> tuple[np.ndarray, np.ndarray]:
         markov, weights = self._markov[at.horizon], self._weights[at.horizon]

@@ -26,6 +26,13 @@ class InterpolatedResidue:
 
     name = "interpolated_residue"
 
+    def __init__(self, window: int | None = None):
+        """
+        Args:
+            window: how many of the last frames of a batch it reads; None reads all.
+        """
+        self.window = window
+
     def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None:
         rows = num_clusters + 1
         self._markov, self._occupancy, self._site_markov = [], [], []
@@ -40,12 +47,12 @@ class InterpolatedResidue:
         self._weights = self._fit_weights(validation)
 
     def predict(self, batch: Batch) -> Prediction:
-        return predict_positions(batch, self._forecast)
+        return predict_positions(batch, self._forecast, self.window)
 
     def _fit_weights(self, validation: Iterable[Batch]) -> list[np.ndarray]:
         observed: list[list[np.ndarray]] = [[np.zeros((6, 0))] for _ in self._markov]
         for batch in validation:
-            for at in positions(batch):
+            for at in positions(batch, self.window):
                 observed[at.horizon].append(self._parts_at(at, at.target[:, None]).reshape(6, -1))
         joined = [np.concatenate(batches, axis=1) for batches in observed]
         return [em_weights(components, np.ones(components.shape[1])) for components in joined]

@@ -35,6 +35,10 @@ class Positions(NamedTuple):
         """(P,) frames of the history with a known ID."""
         return (self.history >= 0).sum(axis=1)
 
+    def rows(self, rows: slice) -> "Positions":
+        """Some of the positions."""
+        return Positions(self.horizon, *(column[rows] for column in self[1:]))
+
     def num_seen(self, ids: np.ndarray) -> np.ndarray:
         """(P, J) how many frames of the history show each of the IDs (P, J)."""
         seen = np.zeros(ids.shape, np.int64)
@@ -47,15 +51,15 @@ Forecast = Callable[[Positions], tuple[np.ndarray, np.ndarray | None]]
 """Positions -> the predicted IDs (P,) and the target's nll in nats (P,), or None."""
 
 
-def positions(batch: Batch) -> list[Positions]:
-    """The positions of a batch whose target counts, one entry per horizon.
+def positions(batch: Batch, num_frames: int | None = None) -> list[Positions]:
+    """The positions of a batch whose target counts, one entry per horizon, with the last `num_frames` of history.
 
     Raises:
         EmprotError: the batch has no group_ids, or a protein has more than 65,536 residues.
     """
     if "group_ids" not in batch:
         raise EmprotError("the batch has no 'group_ids'; baselines need them to tell proteins apart: add (B,) long")
-    history = observed_history(batch)
+    history = observed_history(batch)[:, -(num_frames or 0) :]
     if history.shape[2] > _RESIDUES_PER_PROTEIN:
         raise EmprotError(f"a protein has {history.shape[2]} residues, expected at most {_RESIDUES_PER_PROTEIN}")
     mask = target_mask(batch).cpu().numpy()
@@ -70,7 +74,9 @@ def positions(batch: Batch) -> list[Positions]:
     return found
 
 
-def count_keys(batches: Iterable[Batch], key: Callable[[Positions], np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+def count_keys(
+    batches: Iterable[Batch], key: Callable[[Positions], np.ndarray], window: int | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each horizon (keys, counts): how often each key occurs at the counted positions of all batches.
 
     Raises:
@@ -78,7 +84,7 @@ def count_keys(batches: Iterable[Batch], key: Callable[[Positions], np.ndarray])
     """
     tallies: list[Tally] = []
     for batch in batches:
-        for at in positions(batch):
+        for at in positions(batch, window):
             if at.horizon == len(tallies):
                 tallies.append(Tally())
             tallies[at.horizon].add(key(at))
@@ -96,13 +102,13 @@ def most_common_target(batches: Iterable[Batch], num_clusters: int) -> int:
     return int(counts.argmax())
 
 
-def predict_positions(batch: Batch, forecast: Forecast) -> Prediction:
+def predict_positions(batch: Batch, forecast: Forecast, window: int | None = None) -> Prediction:
     """The Prediction of a batch from a forecast of its counted positions; it is 0 elsewhere."""
     shape = tuple(batch["future_cluster_ids"].shape)
     predicted = np.zeros(shape, np.int64)
     nll = np.zeros(shape)
     has_distribution = True
-    for at in positions(batch):
+    for at in positions(batch, window):
         ids, nats = forecast(at)
         predicted[at.window, at.horizon, at.residue] = ids
         has_distribution = nats is not None

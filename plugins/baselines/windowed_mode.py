@@ -18,11 +18,18 @@ class WindowedMode:
 
     name = "windowed_mode"
 
+    def __init__(self, window: int | None = None):
+        """
+        Args:
+            window: how many of the last frames of a batch it reads; None reads all.
+        """
+        self.window = window
+
     def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None:
         self._fallback = most_common_target(train, num_clusters)
 
     def predict(self, batch: Batch) -> Prediction:
-        history = observed_history(batch)
+        history = observed_history(batch)[:, -(self.window or 0) :]
         predicted = np.full((history.shape[0], history.shape[2]), self._fallback)
         most = np.zeros_like(predicted)
         for frame in history.swapaxes(0, 1)[::-1]:  # most recent first: on ties the older ID must not win

@@ -22,6 +22,8 @@ from .trajectory_names import choose, weigh
 class TrajectoryWindows:
     """Windows of `history` frames and the `horizon` frames after them, from one trajectory store or several.
 
+    A batch has T = past + history frames of input. Those before the trajectory begins are masked.
+
     Several stores must have the same vocabulary; their trajectories are called <store>/<name> (data.joined_stores),
     and their groups keep their names. An epoch of training takes each training window as often as the weight of its
     trajectory says, so it has round(sum of the weights) windows. Validation, test, class_counts and the fitting of
@@ -34,6 +36,7 @@ class TrajectoryWindows:
         history: int,
         horizon: int,
         split: DataSplit,
+        past: int = 0,
         stride: int = 1,
         batch_size: int = 4,
         eval_batch_size: int | None = None,
@@ -44,8 +47,9 @@ class TrajectoryWindows:
         """
         Args:
             store: path of a store, or `sample:<vocabulary>`; or a list of those.
-            history: K, frames the model reads.
+            history: K, frames that a window needs to have.
             horizon: F, frames to predict.
+            past: further frames that a batch holds before the K, as far as the trajectory has them.
             split: which frames may be targets of training, validation and test.
             stride: frames between successive windows.
             batch_size: windows of a micro-batch in training.
@@ -63,7 +67,9 @@ class TrajectoryWindows:
         self.store = open_stores(store, verify=verify)
         self.vocabulary = self.store.vocabulary
         self.digest = self.store.digest
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        if past < 0:
+            raise EmprotError(f"past is {past}, expected 0 or more frames")
+        self.past, self.batch_size, self.eval_batch_size = past, batch_size, eval_batch_size
         names = self.store.index["name"]
         chosen = choose(names, trajectories)
         index = self.store.index if trajectories is None else self.store.index[chosen]
@@ -97,7 +103,7 @@ class TrajectoryWindows:
                 f"the weights of the {len(windows)} training windows add up to less than a half, expected a window an "
                 "epoch or more; raise TrajectoryWindows.weights"
             )
-        return WindowLoader(Gather(self.store, windows), self.batch_size, seed, self.eval_batch_size)
+        return WindowLoader(Gather(self.store, windows, self.past), self.batch_size, seed, self.eval_batch_size)
 
     def all_windows(self, split: Split) -> WindowLoader:
         """Every window of a split once, in order and the same on every rank; baselines are fitted on these.

@@ -135,6 +135,9 @@ class ProteinTransformerClassificationOnly(nn.Module):
         state: Tensor | None = None,
     ) -> Outputs:
         """`forward` without the classifier: it gives features (B, F, N, D) instead of the logits."""
+        if self.max_history and input_cluster_ids.shape[1] > self.max_history:
+            input_cluster_ids = input_cluster_ids[:, -self.max_history :]
+            history_mask = history_mask[:, -self.max_history :]
         visible = history_mask & (input_cluster_ids != MISSING_ID)
         context = self.mixing(self._embed(input_cluster_ids, visible), visible, state)
         outputs = {"features": einsum(context, self.horizon_maps, "b n d, f d e -> b f n e"), "context": context}
@@ -156,11 +159,6 @@ class ProteinTransformerClassificationOnly(nn.Module):
 
     def _embed_frames(self, num_frames: int, device: torch.device) -> Tensor:
         assert self.frame_embedding is not None
-        if num_frames > self.max_history:
-            raise EmprotError(
-                f"the history has {num_frames} frames, the model has embeddings for {self.max_history}; "
-                f"raise max_history to at least {num_frames}, or set it to 0"
-            )
         return self.frame_embedding(torch.arange(num_frames - 1, -1, -1, device=device))
 
     def _embed_residues(self, num_windows: int, num_residues: int, device: torch.device) -> Tensor:

@@ -24,9 +24,9 @@ def store(tmp_path):
     return TrajectoryStore(tmp_path / "store")
 
 
-def make_gather(store, rows, history=3, horizon=2):
+def make_gather(store, rows, history=3, horizon=2, past=0):
     spans = np.array(rows, dtype=SPAN_DTYPE)
-    return Gather(store, Windows(spans, store.index["num_frames"], history, horizon))
+    return Gather(store, Windows(spans, store.index["num_frames"], history, horizon), past)
 
 
 def obvious_batch(store, windows, window_ids):
@@ -44,6 +44,26 @@ def obvious_batch(store, windows, window_ids):
                 if places.step_mask[b, h]:
                     future[b, h, n] = ids[t + 1 + h, n]
     return inputs, future, places.step_mask
+
+
+@pytest.mark.parametrize("past", [1, 4, 30])
+def test_a_batch_holds_the_past_of_its_windows_as_far_as_there_is_one(store, past):
+    rows = [(0, 4, 11), (1, 0, 9), (2, 5, 7)]
+    plain, long = make_gather(store, rows), make_gather(store, rows, past=past)
+    for window_ids in (np.arange(len(plain.windows)), np.array([4])):
+        short, batch = plain(window_ids), long(window_ids)
+        validate_batch(batch, CLUSTERS, horizon=2)
+        for key in set(short) - {"input_cluster_ids", "history_mask", "times"}:
+            assert torch.equal(batch[key], short[key]), key
+        for key in ("input_cluster_ids", "history_mask", "times"):
+            assert torch.equal(batch[key][:, past:], short[key]), key
+        places = plain.windows.locate(window_ids)
+        for b, (trajectory, t) in enumerate(zip(places.trajectory, places.last_frame, strict=True)):
+            ids = store.ids(int(trajectory))
+            for age in range(3, past + 3):
+                row = batch["input_cluster_ids"][b, past + 2 - age, : ids.shape[1]].numpy()
+                assert np.array_equal(row, ids[t - age] if t >= age else np.full(ids.shape[1], -1))
+    assert torch.equal(pickle.loads(pickle.dumps(long))(np.array([4]))["times"], batch["times"])
 
 
 def test_a_batch_equals_the_one_gathered_element_by_element(store):

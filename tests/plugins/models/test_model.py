@@ -173,9 +173,13 @@ def test_impossible_sizes_are_refused(options, message: str) -> None:
         build(**options)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"), [({"max_history": 4}, "raise max_history"), ({"residue_embedding": 5}, "7 residues")]
-)
+@pytest.mark.parametrize(("options", "message"), [({"residue_embedding": 5}, "7 residues")])
 def test_batches_beyond_the_embeddings_are_refused(options, message: str, make_batch) -> None:
     with pytest.raises(ValueError, match=message):
         run(build(**options), make_batch())
+
+
+def test_the_model_reads_the_last_frames_of_a_longer_history(make_batch) -> None:
+    model, batch = build(max_history=4).eval(), make_batch(history=9, missing=True)
+    short = {key: batch[key][:, -4:] for key in ("input_cluster_ids", "times", "history_mask")}
+    assert torch.equal(run(model, batch)["cluster_logits"], run(model, batch, **short)["cluster_logits"])
