@@ -9,7 +9,8 @@ from emprot_core.checkpoint.load import CheckpointError, is_whole
 from emprot_core.checkpoint.self_hashed import Damaged, check_hashed
 from emprot_core.checkpoint.store import CheckpointStore
 
-SELF_HASHED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", "checkpoints/index.json")
+INDEX = "checkpoints/index.json"
+SELF_HASHED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", INDEX)
 """The files of a run directory that hold their own hash."""
 
 
@@ -23,8 +24,8 @@ def verify_run(directory: str | Path) -> list[str]:
         CheckpointError: the directory holds no run.
     """
     directory = Path(directory)
-    if not (directory / "checkpoints").is_dir():
-        what = "holds no checkpoints" if directory.is_dir() else "does not exist"
+    if not any((directory / name).exists() for name in (*SELF_HASHED, "checkpoints")):
+        what = "holds no run" if directory.is_dir() else "is no directory" if directory.exists() else "does not exist"
         raise CheckpointError(f"{directory} {what}; give the directory of a run")
     store = CheckpointStore(directory / "checkpoints")
     broken = store.faults()
@@ -36,10 +37,9 @@ def verify_run(directory: str | Path) -> list[str]:
 def _checkpoints(store: CheckpointStore, broken: dict[str, str]) -> Iterator[str]:
     names = store.names()
     for path in sorted(store.directory.glob("*.pt")):
-        if path.name in names:
-            continue
-        whole = is_whole(path)
-        yield f"checkpoints/{path.name}: {'not in index.json, so not used' if whole else 'damaged: it is not whole'}"
+        if path.name not in names:
+            what = "not in index.json, so not used" if is_whole(path) else "damaged: it is not whole"
+            yield f"checkpoints/{path.name}: {what}"
     for name in names:
         yield f"checkpoints/{name}: {_damage(broken[name]) if name in broken else 'ok'}"
 
@@ -50,13 +50,14 @@ def _damage(what: str) -> str:
 
 def _self_hashed(directory: Path) -> Iterator[str]:
     for name in SELF_HASHED:
-        if not (directory / name).is_file():
-            continue
         try:
             check_hashed(directory / name)
             yield f"{name}: ok"
         except Damaged as damage:
             yield f"{name}: damaged: {damage}"
+        except FileNotFoundError:
+            if name == INDEX:
+                yield f"{name}: damaged: it is missing"
 
 
 def _appended(directory: Path, state: dict[str, Any]) -> Iterator[str]:

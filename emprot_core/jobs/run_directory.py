@@ -132,7 +132,9 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "run.lock").open("w")
         except OSError as error:
-            raise OSError(f"{self.path} cannot be written ({error}); bind run.directory to a place that can") from error
+            raise OSError(
+                f"{self.path} cannot be written ({error}); bind run.directory to a directory that can be written"
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -36,7 +36,7 @@ class Train:
             reference: the name of the baseline over which the table shows the gain.
 
         Raises:
-            EmprotError: the model and the vocabulary have different numbers of classes.
+            EmprotError: the model and the vocabulary differ in the number of classes, or no baseline is the reference.
         """
         model_clusters, clusters = trainer.num_clusters, data.vocabulary.num_clusters
         if model_clusters != clusters:
@@ -44,10 +44,10 @@ class Train:
                 f"the model has num_clusters = {model_clusters}, the vocabulary {data.vocabulary.name} has {clusters}; "
                 f"bind NUM_CLUSTERS = {clusters}"
             )
-        self.trainer = trainer
-        self.data = data
-        self.baselines = list(baselines)
-        self.reference = reference
+        self.trainer, self.data, self.baselines, self.reference = trainer, data, list(baselines), reference
+        names = [baseline.name for baseline in baselines]
+        if names and reference and reference not in names:
+            raise EmprotError(f"Train.reference is {reference!r}, expected the name of a baseline: {', '.join(names)}")
 
     def run(self, context: RunContext) -> int:
         """Gives 0 when finished (now or before), and 130 or 143 when a signal ended it early.
@@ -72,15 +72,18 @@ class Train:
             return self._conclude(context, directory)
 
     def _is_finished(self, directory: RunDirectory) -> bool:
-        earlier = directory.result()
-        if earlier is None or earlier["status"] != "finished":
+        if (earlier := directory.result()) is None or earlier["status"] != "finished":
             return False
         directory.check_unchanged(earlier, self.data.digest)
         if earlier["config_digest"] != directory.config_digest:
             return False
         _log.info("%s is finished: %s; see %s", directory.path, earlier["stop_reason"], directory.path / "result.json")
-        for name, what in directory.checkpoints.faults().items():
-            path = directory.checkpoints.directory / name
+        checkpoints = directory.checkpoints
+        wrong = checkpoints.faults()
+        if not checkpoints.names() and not checkpoints.was_never_saved_to():
+            wrong = {"": "is missing"}
+        for name, what in wrong.items():
+            path = checkpoints.directory / name
             _log.warning("%s %s; restore it, or train again into another run.directory", path, what)
         return True
 
@@ -183,16 +186,14 @@ class Train:
         return most + ranks
 
     def _banner(self, context: RunContext) -> str:
-        trainer, data = self.trainer, self.data
-        parameters = sum(p.numel() for p in trainer.model.parameters())
+        trainer, data, model = self.trainer, self.data, self.trainer.model
         windows = ", ".join(f"{data.num_windows(s)} {s}" for s in ("train", "validation", "test"))
         steps = data.loader("train").num_steps(trainer.grad_accum_steps)
-        processes = f"{world_size()} x {torch.get_num_threads()} threads"
         rows = {
-            "model": f"{type(trainer.model).__name__}, {parameters:,} parameters",
+            "model": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
             "data": f"{data.vocabulary.name}, {data.vocabulary.num_clusters} clusters; windows: {windows}",
             "steps": f"{steps} an epoch, {trainer.max_epochs} epochs" + self._limits(),
-            "device": f"{context.device}, {processes}, seed {context.seed}",
+            "device": f"{context.device}, {world_size()} x {torch.get_num_threads()} threads, seed {context.seed}",
             "run": str(context.directory),
             "watch": f"tensorboard --logdir {context.directory.parent}",
         }

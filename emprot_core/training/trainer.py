@@ -24,7 +24,8 @@ VALIDATION, EPOCH_END = "validation", "epoch end"  # what may be due after a ste
 class Trainer:
     """Trains a model in optimizer steps of one or more micro-batches. Hooks do everything else.
 
-    hooks.base.TrainerView lists what hooks may use. `attach` and `load_state_dict` are optional and come in any order.
+    hooks.base.TrainerView lists what hooks may use. Before `fit`, `attach` and `load_state_dict` may be called, in any
+    order.
     """
 
     updates: Updates  # set when training starts, as are optimizer, scheduler, parameters and gradients

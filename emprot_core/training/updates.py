@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -154,7 +155,11 @@ def _call(what: str, factory: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return factory(*arguments)
     except ValueError as error:
-        raise EmprotError(f"{what}: {error}") from error
+        mistake = EmprotError(f"{what}: {error}")
+        if isinstance(factory, partial):
+            given = ", ".join(f"{name}={value!r}" for name, value in factory.keywords.items())
+            mistake.add_note(f"raised by {factory.func.__qualname__}({given})")
+        raise mistake from error
 
 
 def _divisor(micro_batches: Sequence[Batch]) -> float:

@@ -17,7 +17,11 @@ class EarlyStopping(Hook):
         Args:
             patience: number of validations; None never stops training.
             min_delta: the improvement that a validation has to exceed, in nats.
+
+        Raises ValueError if patience is below 1.
         """
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience is {patience}, expected 1 or more, or None to never stop training")
         self.patience = patience
         self.min_delta = min_delta
         self.best = math.inf

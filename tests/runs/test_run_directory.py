@@ -1,5 +1,6 @@
 """A run directory that holds a run already."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,22 @@ def test_a_finished_run_names_a_checkpoint_that_is_damaged(capsys) -> None:
     assert "runs/debug is finished" in message
     assert "best.pt is damaged" in message
     assert "restore it, or train again into another run.directory" in message
+
+
+def test_a_finished_run_whose_checkpoints_are_gone_says_so(capsys) -> None:
+    assert main([DEBUG]) == 0
+    shutil.rmtree("runs/debug/checkpoints")
+    capsys.readouterr()
+    assert main([DEBUG]) == 0
+    assert "checkpoints is missing; restore it" in capsys.readouterr().err
+
+
+def test_a_reference_that_is_no_baseline_is_refused_before_training(capsys) -> None:
+    assert main([DEBUG, *bind("Train.reference='histry'")]) == 1
+    message = capsys.readouterr().err
+    assert "Train.reference is 'histry', expected the name of a baseline: " in message
+    assert "Traceback" not in message
+    assert not Path("runs/debug/checkpoints").exists()
 
 
 def test_fresh_takes_the_next_free_directory() -> None:

@@ -1,6 +1,7 @@
 """The checkpoint store: whole or not there, hashed, rotated, and falling back."""
 
 import resource
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -326,5 +327,16 @@ def test_verify_names_every_file_and_the_damaged_one(store) -> None:
 def test_verify_of_something_else_is_refused(tmp_path) -> None:
     with pytest.raises(CheckpointError, match="nowhere does not exist; give the directory of a run"):
         verify_run(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="holds no checkpoints"):
+    with pytest.raises(CheckpointError, match="holds no run"):
         verify_run(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="file is no directory"):
+        verify_run(tmp_path / "file")
+
+
+def test_verify_of_a_run_without_its_index_or_checkpoints_calls_the_index_missing(store) -> None:
+    (store.directory / "index.json").unlink()
+    assert "checkpoints/index.json: damaged: it is missing" in verify_run(store.directory.parent)
+    write_hashed_json(store.directory.parent / "result.json", {"status": "finished"})
+    shutil.rmtree(store.directory)
+    assert verify_run(store.directory.parent) == ["result.json: ok", "checkpoints/index.json: damaged: it is missing"]

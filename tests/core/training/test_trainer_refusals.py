@@ -1,9 +1,12 @@
 """What a trainer refuses, and what it says."""
 
+from functools import partial
+
 import pytest
 import torch
 from trainings import weights
 
+from emprot_core import registry
 from emprot_core.hooks.base import Hook
 
 
@@ -112,6 +115,13 @@ def test_a_loss_without_inputs_and_an_optimizer_that_returns_nothing_are_named(m
         make_trainer(loss=lambda outputs, batch: None)
     with pytest.raises(ValueError, match=r"Trainer\.optimizer gave a NoneType"):
         make_trainer(optimizer=lambda named: None).fit([make_batch()])
+
+
+def test_a_value_that_an_optimizer_refuses_comes_with_the_values_it_was_given(make_batch, make_trainer) -> None:
+    optimizer = partial(registry.get("optimizer", "adamw"), learning_rate=-1.0)
+    with pytest.raises(ValueError, match=r"Trainer\.optimizer: Invalid learning rate: -1\.0") as caught:
+        make_trainer(optimizer=optimizer).fit([make_batch()])
+    assert caught.value.__notes__ == ["raised by adamw(learning_rate=-1.0)"]
 
 
 @pytest.mark.parametrize("batch", [(torch.zeros(2), torch.zeros(2)), torch.zeros(2)])

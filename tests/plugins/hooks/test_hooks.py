@@ -12,6 +12,11 @@ from emprot_core.training.sums import MetricSums
 MaskedCrossEntropy = registry.get("loss", "MaskedCrossEntropy")
 
 
+def test_a_patience_below_1_is_refused() -> None:
+    with pytest.raises(ValueError, match="patience is 0, expected 1 or more, or None"):
+        hook("EarlyStopping", patience=0)
+
+
 def test_clipping_scales_the_gradients_down_to_the_norm(make_batch, make_trainer) -> None:
     watch = Watch()
     make_trainer(hook("ClipGradients", max_grad_norm=0.01), watch).fit([make_batch()])
