@@ -15,7 +15,11 @@ from .tally import best_entry
 
 @register("baseline", "occupancy")
 class OccupancyBaseline:
-    """p(y) = (count of y at the residue + 5 unigram(y)) / (n + 5), n its total count; one table per horizon."""
+    """p(y) = (count of y at the residue + a unigram(y)) / (n + a), n its total count; one table per horizon.
+
+    `a` is the power of 2 under which the training frames are most probable, each with itself left out. The order of the
+    frames plays no part, so this is the control for forecasts that claim to know the dynamics.
+    """
 
     name = "occupancy"
 
@@ -24,7 +28,7 @@ class OccupancyBaseline:
         for keys, counts in count_keys(train, lambda at: at.site * num_clusters + at.target):
             site, ids = np.divmod(keys, num_clusters)
             unigram = Unigram(np.bincount(ids, counts, minlength=num_clusters))
-            self._tables.append(Occupancy(site, ids, counts, unigram))
+            self._tables.append(Occupancy(site, ids, counts, unigram, prior=None))
 
     def predict(self, batch: Batch) -> Prediction:
         return predict_positions(batch, self._forecast)

@@ -7,6 +7,7 @@ from .tally import CountTable
 _UNIGRAM_PRIOR = 0.5
 _MARKOV_PRIOR = 0.01
 _SITE_PRIOR = 5.0
+_PRIORS = 2.0 ** np.arange(-3, 13)
 
 
 class Unigram:
@@ -38,16 +39,24 @@ class Markov:
 
 
 class Occupancy:
-    """How common each cluster is at a site (a residue of a protein): (count + 5 unigram) / (n + 5)."""
+    """How common each cluster is at a site (a residue of a protein): (count + a unigram) / (n + a), a = `prior`."""
 
-    def __init__(self, site: np.ndarray, ids: np.ndarray, counts: np.ndarray, unigram: Unigram):
+    def __init__(
+        self, site: np.ndarray, ids: np.ndarray, counts: np.ndarray, unigram: Unigram, prior: float | None = _SITE_PRIOR
+    ):
+        """
+        Args:
+            site, ids, counts: (E,) how often each ID was at a site, each pair once.
+            prior: None takes the power of 2 that predicts the counts best, each with itself left out.
+        """
         self.table = CountTable(site, ids, counts, len(unigram.probabilities))
         self.unigram = unigram
+        self.prior = prior if prior is not None else _best_prior(counts, self.table.total(site), unigram(ids))
 
     def __call__(self, site: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """p(y | site) at each pair of site and ID, broadcast; the unigram at sites not seen in training."""
-        seen = self.table.count(site, ids) + _SITE_PRIOR * self.unigram(ids)
-        return seen / (self.table.total(site) + _SITE_PRIOR)
+        seen = self.table.count(site, ids) + self.prior * self.unigram(ids)
+        return seen / (self.table.total(site) + self.prior)
 
 
 class SiteMarkov:
@@ -67,3 +76,9 @@ class SiteMarkov:
 
     def _row(self, site: np.ndarray, last: np.ndarray) -> np.ndarray:
         return site * (self._num_clusters + 1) + last + 1
+
+
+def _best_prior(counts: np.ndarray, totals: np.ndarray, unigram: np.ndarray) -> float:
+    """The a with the largest sum of count log((count - 1 + a unigram) / (n - 1 + a)). All are (E,); n: `totals`."""
+    likelihoods = [np.sum(counts * np.log((counts - 1 + a * unigram) / (totals - 1 + a))) for a in _PRIORS]
+    return float(_PRIORS[int(np.argmax(likelihoods))])

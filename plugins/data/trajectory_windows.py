@@ -15,6 +15,7 @@ from emprot_core.data.windows import SPAN_DTYPE, Windows, check_spans
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
+from .shuffled_stores import ShuffledStores
 from .trajectory_names import choose, weigh
 
 
@@ -43,6 +44,7 @@ class TrajectoryWindows:
         trajectories: Sequence[str] | None = None,
         weights: Mapping[str, float] | None = None,
         verify: bool = False,
+        shuffle_frames: int | None = None,
     ):
         """
         Args:
@@ -58,13 +60,19 @@ class TrajectoryWindows:
             weights: how often an epoch of training takes the windows of a trajectory, by name or pattern, as in
                 {"*": 0.5, "apo_*": 2.0}; the last entry that matches counts, and the weight is 1 if none does.
             verify: check the SHA-256 of the store's files.
+            shuffle_frames: a seed puts the frames of each trajectory into random order, as a control in which there is
+                nothing to learn about the dynamics. Each trajectory in use is then held in memory.
 
         Raises:
             StoreError: a store is missing or damaged, or the stores have different vocabularies.
-            EmprotError: a size is below 1, a name matches no trajectory, a weight is negative, or the split does not
-                fit the store.
+            EmprotError: a size is below 1, a seed below 0, a name matches no trajectory, a weight is negative, or the
+                split does not fit the store.
         """
         self.store = open_stores(store, verify=verify)
+        if shuffle_frames is not None:
+            if shuffle_frames < 0:
+                raise EmprotError(f"shuffle_frames is {shuffle_frames}, expected a seed of 0 or more, or None")
+            self.store = ShuffledStores(self.store, shuffle_frames)
         self.vocabulary = self.store.vocabulary
         self.digest = self.store.digest
         if past < 0:

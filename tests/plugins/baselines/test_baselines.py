@@ -1,5 +1,7 @@
 """The six baselines against slow obvious twins with dense tables, and hand-computed cases."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,25 @@ def obvious_parts(train, history, site):
     return np.stack([stay, window, markov, unigram, occupancy, own_markov])
 
 
+def obvious_static(train, prior):
+    """site -> the distribution that counts and unigram give it."""
+    counts = np.bincount([target for _, _, target, _ in train], minlength=CLUSTERS) + 0.5
+    unigram, own = counts / counts.sum(), defaultdict(lambda: np.zeros(CLUSTERS))
+    for _, _, target, site in train:
+        own[site][target] += 1
+    return lambda site, less=0: (own[site] - less + prior * unigram) / (own[site].sum() - np.sum(less) + prior)
+
+
+def obvious_prior(train):
+    """The power of 2 under which each training target is most probable, given all the others."""
+
+    def log_likelihood(prior):
+        forecast = obvious_static(train, prior)
+        return sum(np.log(forecast(site, np.eye(CLUSTERS)[target])[target]) for _, _, target, site in train)
+
+    return max((2.0**k for k in range(-3, 13)), key=log_likelihood)
+
+
 def obvious_weights(train, fit_on, which):
     """60 steps of EM from equal weights, one observation at a time."""
     observed = [obvious_parts(train, history, site)[which, target] for _, history, target, site in fit_on]
@@ -90,7 +111,6 @@ def twin(data):
     for h in range(HORIZON):
         first, all_parts = [0, 1, 2, 3], [0, 1, 2, 3, 4, 5]
         weights = {
-            "occupancy": np.eye(6)[4],
             "markov": np.eye(6)[2],
             "interpolated": np.append(obvious_weights(train[h], train[h], first), [0, 0]),
             "interpolated_residue": obvious_weights(train[h], validation[h], all_parts),
@@ -98,6 +118,8 @@ def twin(data):
         parts = [(place, obvious_parts(train[h], history, site), target) for place, history, target, site in test[h]]
         for name, w in weights.items():
             result[name].append([(place, w @ p, target) for place, p, target in parts])
+        static = obvious_static(train[h], obvious_prior(train[h]))
+        result["occupancy"].append([(place, static(site), target) for place, _, target, site in test[h]])
     return result
 
 
