@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from places import SUPPORT
 import torch
+from places import SUPPORT
 from rank_programs import make_store, open_gather
 from runs_in_forks import assert_same_outcome, bind
 
