@@ -15,7 +15,7 @@ ON_CUDA = {
     "step of B=1: CUDA graph faster than eager": (3.0, True),
     "trainer with hooks / replayed CUDA graph of the step": (1.02, False),
 }
-"""Bound, and whether it is the least or the most. No suite takes the last three yet: nobody could try them."""
+"""Bound, and whether it is the least or the most. No suite takes the last three yet."""
 
 
 def target(what: str, bound: float, measured: float, at_least: bool = False) -> dict[str, Any]:

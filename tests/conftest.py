@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,12 @@ from emprot_core.batch import Batch
 from emprot_core.config import ConfigError, Fault, load
 from emprot_core.hooks.base import Hook
 from emprot_core.training import Trainer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only the tests that are marked cuda see a CUDA device: the others fork, which CUDA does not survive."""
+    if "cuda" not in config.getoption("markexpr"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture
