@@ -4,7 +4,7 @@ A plugin need not inherit from these. It is enough that it has the methods. Shap
 `emprot_core.batch`.
 """
 
-from emprot_core.contracts.baselines import Baseline, Prediction
+from emprot_core.contracts.baselines import Baseline, DistributionBaseline, Prediction, SavedBaseline
 from emprot_core.contracts.data import Data, DataSplit, Split, StepLoader, UsesClassCounts, Vocabulary
 from emprot_core.contracts.jobs import Job
 from emprot_core.contracts.losses import Loss, LossTerms, Metric, TokenScores
@@ -18,6 +18,7 @@ __all__ = [
     "Baseline",
     "Data",
     "DataSplit",
+    "DistributionBaseline",
     "FactoredModel",
     "Flattens",
     "Job",
@@ -30,6 +31,7 @@ __all__ = [
     "Outputs",
     "Prediction",
     "Reader",
+    "SavedBaseline",
     "Scheduler",
     "Split",
     "StepLoader",

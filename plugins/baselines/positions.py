@@ -1,116 +1,89 @@
-"""The positions of a batch whose target counts, by horizon: baselines are fitted on them and forecast them."""
+"""The positions of a batch (window, residue) at one horizon: baselines are fitted on them and forecast them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from emprot_core.batch import Batch, target_mask
-from emprot_core.contracts import Prediction
+from emprot_core.batch import MISSING_ID, Batch, target_mask
 from emprot_core.data.history import observed_history
 from emprot_core.errors import EmprotError
 
-from .tally import Tally
-
-_RESIDUES_PER_PROTEIN = 1 << 16
+from .tally import Counts, Tally
 
 
 class Positions(NamedTuple):
-    """P positions (window, residue) of one horizon whose target counts."""
+    """P positions (window, residue) of a batch at one horizon."""
 
-    horizon: int  # h - 1
+    horizon: int  # h, from 1
     window: np.ndarray  # (P,) row of the batch
     residue: np.ndarray  # (P,) column of the batch
-    history: np.ndarray  # (P, K) the residue's last K IDs, MISSING_ID where unknown
+    history: np.ndarray  # (P, T) the residue's IDs, the last frame last, MISSING_ID where unknown
     target: np.ndarray  # (P,)
-    site: np.ndarray  # (P,) number of the (protein, residue) pair, the same in every window of a protein
+    group: np.ndarray  # (P,) the group_ids of the window: which protein it is; -1 if the batch has none
 
     @property
     def last(self) -> np.ndarray:
         """(P,) the ID in the last frame, MISSING_ID where unknown."""
         return self.history[:, -1]
 
-    @property
-    def num_known(self) -> np.ndarray:
-        """(P,) frames of the history with a known ID."""
-        return (self.history >= 0).sum(axis=1)
+    def before(self, frames: int) -> np.ndarray:
+        """(P,) the ID so many frames before the last, MISSING_ID where unknown."""
+        frame = self.history.shape[1] - 1 - frames
+        return self.history[:, frame] if frame >= 0 else np.full(len(self.history), MISSING_ID)
 
-    def rows(self, rows: slice) -> "Positions":
-        """Some of the positions."""
+    def chosen(self, rows: slice | np.ndarray) -> "Positions":
+        """Some of the positions: a slice, or (P,) bool."""
         return Positions(self.horizon, *(column[rows] for column in self[1:]))
 
-    def num_seen(self, ids: np.ndarray) -> np.ndarray:
-        """(P, J) how many frames of the history show each of the IDs (P, J)."""
-        seen = np.zeros(ids.shape, np.int64)
-        for frame in self.history.T:
-            seen += ids == frame[:, None]
-        return seen
+    def blocks(self, size: int) -> Iterator["Positions"]:
+        """The positions in their order, at most `size` at once."""
+        for start in range(0, len(self.window), size):
+            yield self.chosen(slice(start, start + size))
 
 
-Forecast = Callable[[Positions], tuple[np.ndarray, np.ndarray | None]]
-"""Positions -> the predicted IDs (P,) and the target's nll in nats (P,), or None."""
-
-
-def positions(batch: Batch, num_frames: int | None = None) -> list[Positions]:
-    """The positions of a batch whose target counts, one entry per horizon, with the last `num_frames` of history.
-
-    Raises:
-        EmprotError: the batch has no group_ids, or a protein has more than 65,536 residues.
-    """
-    if "group_ids" not in batch:
-        raise EmprotError("the batch has no 'group_ids'; baselines need them to tell proteins apart: add (B,) long")
-    history = observed_history(batch)[:, -(num_frames or 0) :]
-    if history.shape[2] > _RESIDUES_PER_PROTEIN:
-        raise EmprotError(f"a protein has {history.shape[2]} residues, expected at most {_RESIDUES_PER_PROTEIN}")
+def counted_positions(batch: Batch, num_frames: int | None = None) -> Iterator[Positions]:
+    """The positions whose target counts, for each horizon, with the last `num_frames` of history (None: all)."""
     mask = target_mask(batch).cpu().numpy()
     targets = batch["future_cluster_ids"].cpu().numpy()
-    groups = batch["group_ids"].cpu().numpy()
-    found = []
+    history = _history(batch, num_frames)
     for step in range(mask.shape[1]):
         window, residue = np.nonzero(mask[:, step])
-        site = groups[window] * _RESIDUES_PER_PROTEIN + residue
-        target = targets[window, step, residue]
-        found.append(Positions(step, window, residue, history[window, :, residue], target, site))
-    return found
+        yield _positions(batch, history, step + 1, window, residue, targets[window, step, residue])
+
+
+def all_positions(batch: Batch, horizon: int, num_frames: int | None = None) -> Positions:
+    """Every window and residue of a batch, padding too, window by window; the targets are all MISSING_ID."""
+    history = _history(batch, num_frames)
+    window, residue = np.divmod(np.arange(len(history) * history.shape[2]), history.shape[2])
+    return _positions(batch, history, horizon, window, residue, np.full(len(window), MISSING_ID))
 
 
 def count_keys(
-    batches: Iterable[Batch], key: Callable[[Positions], np.ndarray], window: int | None = None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each horizon (keys, counts): how often each key occurs at the counted positions of all batches.
+    batches: Iterable[Batch], key: Callable[[Positions], np.ndarray], num_frames: int | None = None
+) -> list[Counts]:
+    """For each horizon, how often each key occurs at the counted positions of all batches.
 
     Raises:
         EmprotError: there is no batch.
     """
     tallies: list[Tally] = []
     for batch in batches:
-        for at in positions(batch, window):
-            if at.horizon == len(tallies):
+        for at in counted_positions(batch, num_frames):
+            if at.horizon > len(tallies):
                 tallies.append(Tally())
-            tallies[at.horizon].add(key(at))
+            tallies[at.horizon - 1].add(key(at))
     if not tallies:
         raise EmprotError("there are no training windows to fit a baseline on; give the training split some")
     return [tally.result() for tally in tallies]
 
 
-def most_common_target(batches: Iterable[Batch], num_clusters: int) -> int:
-    """The commonest cluster among the counted targets of all batches; on ties, the smallest ID."""
-    counts = np.zeros(num_clusters, np.int64)
-    for batch in batches:
-        targets = batch["future_cluster_ids"][target_mask(batch)].cpu().numpy()
-        counts += np.bincount(targets, minlength=num_clusters)
-    return int(counts.argmax())
+def _history(batch: Batch, num_frames: int | None) -> np.ndarray:
+    return observed_history(batch)[:, -(num_frames or 0) :]
 
 
-def predict_positions(batch: Batch, forecast: Forecast, window: int | None = None) -> Prediction:
-    """The Prediction of a batch from a forecast of its counted positions; it is 0 elsewhere."""
-    shape = tuple(batch["future_cluster_ids"].shape)
-    predicted = np.zeros(shape, np.int64)
-    nll = np.zeros(shape)
-    has_distribution = True
-    for at in positions(batch, window):
-        ids, nats = forecast(at)
-        predicted[at.window, at.horizon, at.residue] = ids
-        has_distribution = nats is not None
-        nll[at.window, at.horizon, at.residue] = nats if nats is not None else 0.0
-    return Prediction(predicted, nll if has_distribution else None)
+def _positions(
+    batch: Batch, history: np.ndarray, horizon: int, window: np.ndarray, residue: np.ndarray, target: np.ndarray
+) -> Positions:
+    groups = batch["group_ids"].cpu().numpy() if "group_ids" in batch else np.full(len(history), -1)
+    return Positions(horizon, window, residue, history[window, :, residue], target, groups[window])

@@ -1,84 +1,68 @@
-"""The probability tables that baselines are made of, for one horizon each, from training counts."""
+"""Parts of mixtures that are tables of counts of training."""
+
+from collections.abc import Callable
 
 import numpy as np
 
+from .parts import ClassTable, Part, Uniform, Unigram
+from .positions import Positions
 from .tally import CountTable
 
-_UNIGRAM_PRIOR = 0.5
 _MARKOV_PRIOR = 0.01
-_SITE_PRIOR = 5.0
 _PRIORS = 2.0 ** np.arange(-3, 13)
 
 
-class Unigram:
-    """How common each cluster is among the targets: (count + .5), normalised."""
+class Smoothed:
+    """(count + a q(y)) / (n + a): how often each ID was seen in a row of counts, backed off to a distribution q.
 
-    def __init__(self, counts: np.ndarray):
-        """counts: (C,)."""
-        self.probabilities = (counts + _UNIGRAM_PRIOR) / (counts.sum() + _UNIGRAM_PRIOR * len(counts))
-        self.top = int(np.argmax(counts))
+    Where the row was never seen, it is q.
+    """
 
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """p(y) of the IDs, any shape."""
-        return self.probabilities[ids]
+    num = 1
 
-
-class Markov:
-    """P_h(y | last), pooled over residues: (count + .01), normalised; the unigram where `last` is missing."""
-
-    def __init__(self, last: np.ndarray, ids: np.ndarray, counts: np.ndarray, unigram: Unigram):
-        """last, ids, counts: (E,) how often `ids` followed `last` (MISSING_ID allowed)."""
-        self.table = CountTable(last + 1, ids, counts, len(unigram.probabilities))
-        self.unigram = unigram
-        self.frontier = self.table.frontier(unigram.probabilities)
-
-    def __call__(self, last: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """P_h(y | last) at each pair of `last` and ID, broadcast."""
-        total = self.table.total(last + 1) + _MARKOV_PRIOR * self.table.num_clusters
-        return np.where(last >= 0, (self.table.count(last + 1, ids) + _MARKOV_PRIOR) / total, self.unigram(ids))
-
-
-class Occupancy:
-    """How common each cluster is at a site (a residue of a protein): (count + a unigram) / (n + a), a = `prior`."""
-
-    def __init__(
-        self, site: np.ndarray, ids: np.ndarray, counts: np.ndarray, unigram: Unigram, prior: float | None = _SITE_PRIOR
-    ):
+    def __init__(self, counts: CountTable, row: Callable[[Positions], np.ndarray], prior: float, back_off: Part):
         """
         Args:
-            site, ids, counts: (E,) how often each ID was at a site, each pair once.
-            prior: None takes the power of 2 that predicts the counts best, each with itself left out.
+            row: gives the row label (P,) of each position, negative where there is none.
+            prior: a, how many observations q is worth.
+            back_off: q, one distribution.
         """
-        self.table = CountTable(site, ids, counts, len(unigram.probabilities))
-        self.unigram = unigram
-        self.prior = prior if prior is not None else _best_prior(counts, self.table.total(site), unigram(ids))
+        self._counts, self._row, self._prior, self._back_off = counts, row, prior, back_off
 
-    def __call__(self, site: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """p(y | site) at each pair of site and ID, broadcast; the unigram at sites not seen in training."""
-        seen = self.table.count(site, ids) + self.prior * self.unigram(ids)
-        return seen / (self.table.total(site) + self.prior)
+    def of(self, at: Positions, ids: np.ndarray, left_out: int = 0) -> np.ndarray:
+        row = self._row(at)
+        less = np.where(row >= 0, left_out, 0)
+        count, total = self._counts.count(row, ids) - less, self._counts.total(row) - less
+        return (count + self._prior * self._back_off.of(at, ids)) / (total + self._prior)
 
-
-class SiteMarkov:
-    """P_h(y | last, site), backed off to the pooled Markov table: (count + 5 P_h(y | last)) / (n + 5)."""
-
-    def __init__(self, site: np.ndarray, last: np.ndarray, ids: np.ndarray, counts: np.ndarray, markov: Markov):
-        self.markov = markov
-        self._num_clusters = markov.table.num_clusters
-        self.table = CountTable(self._row(site, last), ids, counts, self._num_clusters)
-
-    def __call__(self, site: np.ndarray, last: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """P_h(y | last, site) at each triple of site, `last` and ID, broadcast."""
-        row = self._row(site, last)
-        total = np.where(last >= 0, self.table.total(row), 0.0)
-        count = np.where(last >= 0, self.table.count(row, ids), 0.0)
-        return (count + _SITE_PRIOR * self.markov(last, ids)) / (total + _SITE_PRIOR)
-
-    def _row(self, site: np.ndarray, last: np.ndarray) -> np.ndarray:
-        return site * (self._num_clusters + 1) + last + 1
+    def add_to(self, table: ClassTable, at: Positions, weights: np.ndarray) -> None:
+        row = self._row(at)
+        share = weights[0] / (self._counts.total(row) + self._prior)
+        entries = self._counts.entries(row)
+        table.add(entries.query, entries.ids, share[entries.query] * entries.counts)
+        self._back_off.add_to(table, at, self._prior * share[None])
 
 
-def _best_prior(counts: np.ndarray, totals: np.ndarray, unigram: np.ndarray) -> float:
-    """The a with the largest sum of count log((count - 1 + a unigram) / (n - 1 + a)). All are (E,); n: `totals`."""
-    likelihoods = [np.sum(counts * np.log((counts - 1 + a * unigram) / (totals - 1 + a))) for a in _PRIORS]
+def markov(last: np.ndarray, ids: np.ndarray, counts: np.ndarray, unigram: Unigram) -> Smoothed:
+    """P_h(y | last), pooled over residues: (count + .01), normalised; the unigram where `last` is missing.
+
+    Args:
+        last, ids, counts: (E,) how often each ID followed `last` (MISSING_ID allowed).
+    """
+    num_clusters = len(unigram.probabilities)
+    table = CountTable(last, ids, counts, num_clusters)
+    return Smoothed(table, lambda at: at.last, _MARKOV_PRIOR * num_clusters, Uniform(unigram))
+
+
+def best_prior(rows: np.ndarray, ids: np.ndarray, counts: np.ndarray, unigram: Unigram) -> float:
+    """The power of 2 under which the counts are most probable, each observation with itself left out.
+
+    It is the a with the largest sum of count log((count - 1 + a unigram) / (n - 1 + a)), n being the total of the row.
+
+    Args:
+        rows, ids, counts: (E,), each pair of row and ID once.
+    """
+    common, num_clusters = unigram.probabilities[ids], len(unigram.probabilities)
+    total = CountTable(rows, ids, counts, num_clusters).total(rows)
+    likelihoods = [np.sum(counts * np.log((counts - 1 + a * common) / (total - 1 + a))) for a in _PRIORS]
     return float(_PRIORS[int(np.argmax(likelihoods))])

@@ -1,19 +1,15 @@
 """Every residue takes the commonest ID of its own history."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from emprot_core.batch import Batch
-from emprot_core.contracts import Prediction
-from emprot_core.data.history import observed_history
+from emprot_core.batch import MISSING_ID
 from emprot_core.registry import register
 
-from .positions import most_common_target
+from .point_forecast import PointForecast
 
 
 @register("baseline", "windowed_mode")
-class WindowedMode:
+class WindowedMode(PointForecast):
     """y = the commonest ID of the window (on ties the most recent), or the commonest target if it has none."""
 
     name = "windowed_mode"
@@ -25,14 +21,11 @@ class WindowedMode:
         """
         self.window = window
 
-    def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None:
-        self._fallback = most_common_target(train, num_clusters)
-
-    def predict(self, batch: Batch) -> Prediction:
-        history = observed_history(batch)[:, -(self.window or 0) :]
-        predicted = np.full((history.shape[0], history.shape[2]), self._fallback)
-        most = np.zeros_like(predicted)
+    def _ids(self, history: np.ndarray) -> np.ndarray:
+        history = history[:, -(self.window or 0) :]
+        ids = np.full((history.shape[0], history.shape[2]), MISSING_ID)
+        most = np.zeros_like(ids)
         for frame in history.swapaxes(0, 1)[::-1]:  # most recent first: on ties the older ID must not win
             seen = np.where(frame >= 0, (history == frame[:, None]).sum(axis=1), 0)
-            predicted, most = np.where(seen > most, frame, predicted), np.maximum(seen, most)
-        return Prediction(np.repeat(predicted[:, None], batch["future_cluster_ids"].shape[1], axis=1), None)
+            ids, most = np.where(seen > most, frame, ids), np.maximum(seen, most)
+        return ids

@@ -227,18 +227,30 @@ def test_occupancy_keeps_proteins_apart():
     np.testing.assert_allclose(np.exp(-unseen.nll_nats[0, :, 0]), [1.5 / 5, 0.5 / 5])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_training_without_windows_or_groups_is_refused(name):
-    baseline = registry.get("baseline", name)()
-    assert baseline.name == name
-    if name not in WITH_DISTRIBUTION:
-        return
+@pytest.mark.parametrize("name", WITH_DISTRIBUTION)
+def test_training_without_windows_is_refused(name):
     with pytest.raises(ValueError, match="no training windows to fit a baseline on"):
-        baseline.fit([], [], SMALL)
-    batch = make_batch([[1]])
+        registry.get("baseline", name)().fit([], [], SMALL)
+
+
+@pytest.mark.parametrize("name", WITH_DISTRIBUTION)
+def test_only_baselines_that_know_single_residues_need_to_know_the_protein(name):
+    baseline, batch = registry.get("baseline", name)(), make_batch([[1]])
     del batch["group_ids"]
-    with pytest.raises(ValueError, match="the batch has no 'group_ids'"):
+    if baseline.same_protein:
+        with pytest.raises(ValueError, match="the batch has no 'group_ids'"):
+            baseline.fit([batch], [], SMALL)
+    else:
         baseline.fit([batch], [], SMALL)
+        assert baseline.predict(batch).predicted.shape == (1, 2, 1)
+
+
+def test_baselines_say_where_they_apply_and_whether_every_table_shows_them():
+    baselines = [registry.get("baseline", name)() for name in NAMES]
+    assert [each.name for each in baselines] == NAMES
+    same_protein = [each.name for each in baselines if getattr(each, "same_protein", False)]
+    assert same_protein == ["occupancy", "interpolated_residue"]
+    assert [each.name for each in baselines if getattr(each, "always_shown", False)] == ["interpolated"]
 
 
 @pytest.mark.parametrize("name", WITH_DISTRIBUTION)
@@ -249,6 +261,16 @@ def test_constant_data_are_forecast_without_infinities(name):
     surprise = baseline.predict(make_batch([[0, 3], [0, 3]], [[0, 5], [5, 3]]))
     assert surprise.predicted.tolist() == [[[0, 3], [0, 3]]]
     assert np.isfinite(surprise.nll_nats).all()
+
+
+@pytest.mark.parametrize("name", ["interpolated", "interpolated_residue"])
+def test_weights_from_a_part_of_many_positions_are_close_to_those_from_all(name, data, monkeypatch):
+    whole = fitted(name, data).state_dict()
+    monkeypatch.setattr("emprot_plugins.baselines.counted._MAX_COUNTS", int(whole["counts_1"].sum()) // 2)
+    part = fitted(name, data).state_dict()
+    for h in range(1, HORIZON + 1):
+        np.testing.assert_array_equal(whole[f"counts_{h}"], part[f"counts_{h}"])
+        assert 0 < np.abs(whole[f"weights_{h}"] - part[f"weights_{h}"]).max() < 0.3
 
 
 @pytest.mark.parametrize("name", WITH_DISTRIBUTION)

@@ -47,7 +47,9 @@ def test_the_mixture_is_that_of_its_formula(make_batch, kind, missing: bool) -> 
     prediction = baseline.predict(batch)
     for b, h, n in ((0, 0, 0), (1, 1, 3), (3, 2, 6), (2, 0, 5)):
         target = int(batch["future_cluster_ids"][b, h, n])
-        p = slow_mixture(train, batch["input_cluster_ids"][b, :, n].numpy(), h, baseline._weights[h])
+        p = slow_mixture(
+            train, batch["input_cluster_ids"][b, :, n].numpy(), h, baseline.state_dict()[f"weights_{h + 1}"]
+        )
         assert p.sum() == pytest.approx(1.0)
         if target >= 0:
             assert prediction.nll_nats[b, h, n] == pytest.approx(-np.log(p[target]), rel=1e-5)
