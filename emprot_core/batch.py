@@ -8,6 +8,7 @@ Shape legend, used everywhere in EMPROT:
     K  frames of history
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -36,7 +37,12 @@ class Batch(_RequiredKeys, total=False):
 
     times: Tensor  # (B, T) float, ns; zeros where unknown
     window_ids: Tensor  # (B,) long, which windows of the data source these are
-    group_ids: Tensor  # (B,) long, which protein each window comes from
+    group_ids: Tensor  # (B,) long, group_id of the protein that each window comes from
+
+
+def group_id(name: str) -> int:
+    """The number of a protein: a hash of its name below 2^63, so that it means the same in every store."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
 
 
 def target_mask(batch: Batch) -> Tensor:

@@ -1,7 +1,7 @@
 """The checkpoint store: write, hash, verify, rotate, find the newest valid one."""
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
-from emprot_core.checkpoint.files import write_text_atomically
+from emprot_core.checkpoint.files import write_atomically, write_text_atomically
 from emprot_core.checkpoint.load import CheckpointError, best_weights, load_checkpoint
 from emprot_core.checkpoint.self_hashed import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.checkpoint.store import BEST, FINAL, CheckpointStore, numbered
@@ -20,6 +20,7 @@ __all__ = [
     "numbered",
     "read_hashed_json",
     "verify_run",
+    "write_atomically",
     "write_hashed_json",
     "write_hashed_text",
     "write_text_atomically",

@@ -5,7 +5,15 @@ A plugin need not inherit from these. It is enough that it has the methods. Shap
 """
 
 from emprot_core.contracts.baselines import Baseline, DistributionBaseline, Prediction, SavedBaseline
-from emprot_core.contracts.data import Data, DataSplit, Split, StepLoader, UsesClassCounts, Vocabulary
+from emprot_core.contracts.data import (
+    Data,
+    DataSplit,
+    Split,
+    StepLoader,
+    TrajectoryFrames,
+    UsesClassCounts,
+    Vocabulary,
+)
 from emprot_core.contracts.jobs import Job
 from emprot_core.contracts.losses import Loss, LossTerms, Metric, TokenScores
 from emprot_core.contracts.models import Attention, FactoredModel, Mixing, Model, Outputs, UsesClusterLookup
@@ -38,6 +46,7 @@ __all__ = [
     "Structure",
     "TokenScores",
     "Tokenizer",
+    "TrajectoryFrames",
     "UsesClassCounts",
     "UsesClusterLookup",
     "UsesOtherFiles",

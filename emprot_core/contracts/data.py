@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -20,6 +20,14 @@ class Vocabulary:
     name: str
     num_clusters: int
     tokenizer: Mapping[str, Any]
+
+
+class TrajectoryFrames(NamedTuple):
+    """A trajectory of a split, its protein, and how many of its frames can be targets there."""
+
+    trajectory: str
+    group: str
+    num_frames: int
 
 
 @runtime_checkable
@@ -53,6 +61,12 @@ class Data(Protocol):
 
     def all_windows(self, split: Split) -> Iterable[Batch]:
         """Every window of a split once, the same on every rank. Baselines are fitted on these."""
+
+    def split_contents(self, split: Split) -> list[TrajectoryFrames]:
+        """The trajectories that have targets in a split."""
+
+    def places(self, split: Split, window_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) the trajectory of windows (B,), by its place in split_contents, and (B,) their last input frame."""
 
     def class_counts(self) -> Tensor:
         """(C,) long: how often each class occurs in the target frames of the training split."""

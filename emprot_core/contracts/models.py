@@ -12,7 +12,11 @@ Outputs = dict[str, Tensor]
 
 @runtime_checkable
 class Model(Protocol):
-    """Maps a history to class scores for every residue in each future step."""
+    """Maps a history to class scores for every residue in each future step.
+
+    The attribute same_protein (bool) may be left out, and is False then. A model that sets it knows single residues by
+    their index; it is refused where validation or test have a protein that training lacks.
+    """
 
     num_clusters: int
     future_horizon: int

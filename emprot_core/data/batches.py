@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from emprot_core.batch import MISSING_ID, Batch
+from emprot_core.batch import MISSING_ID, Batch, group_id
 from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
 from emprot_core.data.windows import Windows
@@ -23,7 +23,7 @@ class Located(NamedTuple):
     step_mask: np.ndarray  # (B, F) bool
     is_cut: np.ndarray  # (B,) bool, True if step_mask is False anywhere
     residues: np.ndarray  # (B,) int64, number of residues
-    groups: np.ndarray  # (B,) int64, number of the protein
+    groups: np.ndarray  # (B,) int64, group_id of the protein
     times: np.ndarray  # (B, T) float32, ns
 
     def take(self, rows: slice | np.ndarray) -> "Located":
@@ -46,10 +46,10 @@ class Gather:
         self.store, self.windows, self.past = store, windows, past
         self.num_residues = store.index["num_residues"].astype(np.int64)
         self._residues = np.arange(self.num_residues.max())
-        self._groups = np.unique(store.index["group"], return_inverse=True)[1].astype(np.int64)
         steps = np.nan_to_num(store.index["time_step_ns"], nan=0.0)
         self._time_steps_ns = steps.astype(np.float32)
         self._open = lru_cache(_OPEN_VIEWS)(store.ids)
+        self._group = lru_cache(_OPEN_VIEWS)(lambda trajectory: group_id(str(store.index["group"][trajectory])))
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -80,7 +80,7 @@ class Gather:
             step_mask=step_mask,
             is_cut=np.logical_not(step_mask.all(axis=1)),
             residues=self.num_residues[trajectory],
-            groups=self._groups[trajectory],
+            groups=np.array([self._group(row) for row in trajectory.tolist()], np.int64),
             times=self._time_steps_ns[trajectory][:, None] * offsets,
         )
 
@@ -89,7 +89,7 @@ class Gather:
         history = self.past + self.windows.history
         ends_early = True in located.is_cut.tolist()
         widths = set(located.residues.tolist())
-        begins_late = bool(self.past) and int(located.first_frame.min()) < self.past
+        begins_late = int(located.first_frame.min()) < self.past
         ids = self._read_ids(located, max(widths), is_even=len(widths) == 1 and not ends_early and not begins_late)
         inputs = ids[:, :history].astype(np.int64)
         targets = ids[:, history:].astype(np.int64)

@@ -1,15 +1,17 @@
 """Windows of a split: counted, never listed.
 
-A window is identified by its last history frame t. It reads the K frames t-K+1 .. t, which all lie in the trajectory,
-and its targets are the F frames t+1 .. t+F. A split gives spans of frames that may be targets. A window belongs to the
-split if at least one of its targets lies in a span; its other targets are masked. So horizon h counts every window
-whose target at h lies in the span, and histories may read frames before the span.
+A window is identified by its last history frame t. It reads the K frames t-K+1 .. t, which all lie in the trajectory
+unless partial histories are allowed, and its targets are the F frames t+1 .. t+F. A split gives spans of frames that
+may be targets. A window belongs to the split if at least one of its targets lies in a span; its other targets are
+masked. So horizon h counts every window whose target at h lies in the span, and histories may read frames before it.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from emprot_core.contracts import Split
 from emprot_core.data.order import EpochOrder, WeightedOrder, draws_of_epoch
 from emprot_core.errors import EmprotError
 
@@ -36,6 +38,7 @@ class Windows:
         horizon: int,
         stride: int = 1,
         weights: np.ndarray | None = None,
+        partial_history: bool = False,
     ):
         """
         Args:
@@ -45,6 +48,7 @@ class Windows:
             horizon: F, future steps.
             stride: frames between successive windows of a span.
             weights: (S,) how often a window of each span is drawn in an epoch of training. None means once.
+            partial_history: whether windows need only one frame of history.
 
         Raises:
             EmprotError: a size is below 1, or a span lies outside its trajectory.
@@ -55,7 +59,8 @@ class Windows:
         self.history, self.horizon, self.stride = history, horizon, stride
         self.spans = np.asarray(spans, dtype=SPAN_DTYPE)
         check_spans(self.spans, num_frames)
-        self._first = np.maximum(history - 1, self.spans["start"] - horizon)
+        self._least_history = 1 if partial_history else history
+        self._first = np.maximum(self._least_history - 1, self.spans["start"] - horizon)
         counts = np.maximum(0, (self.spans["stop"] - 2 - self._first) // stride + 1)
         self._ends = np.cumsum(counts)
         self._weights = weights
@@ -89,10 +94,26 @@ class Windows:
         return np.diff(self._ends, prepend=0)
 
     def target_spans(self) -> np.ndarray:
-        """The spans (SPAN_DTYPE), cut to frames with K frames before them. Spans that end up empty are left out."""
+        """The spans (SPAN_DTYPE), cut to frames with enough history. Spans that end up empty are left out."""
         spans = self.spans.copy()
-        spans["start"] = np.maximum(spans["start"], self.history)
+        spans["start"] = np.maximum(spans["start"], self._least_history)
         return spans[spans["start"] < spans["stop"]]
+
+
+def check_apart(spans: Mapping[Split, np.ndarray], names: np.ndarray) -> None:
+    """Raise EmprotError if a frame is a target twice. spans: SPAN_DTYPE by split; names: (trajectories,)."""
+    rows = np.concatenate([np.array(each, SPAN_DTYPE) for each in spans.values()])
+    split_of = np.repeat(list(spans), [len(each) for each in spans.values()])
+    order = np.lexsort((rows["start"], rows["trajectory"]))
+    before, after = rows[order[:-1]], rows[order[1:]]
+    wrong = np.flatnonzero((before["trajectory"] == after["trajectory"]) & (after["start"] < before["stop"]))
+    if len(wrong):
+        at = wrong[0]
+        first, last = after[at]["start"], min(before[at]["stop"], after[at]["stop"]) - 1
+        raise EmprotError(
+            f"frames {first} to {last} of {names[after[at]['trajectory']]!s} are targets twice, in "
+            f"{split_of[order[at]]} and in {split_of[order[at + 1]]}; a frame may be a target once: correct the split"
+        )
 
 
 def check_spans(spans: np.ndarray, num_frames: np.ndarray) -> None:

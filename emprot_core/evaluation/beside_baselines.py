@@ -1,5 +1,6 @@
 """Scores a model and the baselines that it must beat, on the same targets."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from emprot_core.contracts import Baseline, Data, Outputs, Split
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.forecast import model_forecaster
 from emprot_core.evaluation.scores import Forecaster, Scores, score
+from emprot_core.evaluation.token_scores import TokenScores, group_names
+from emprot_core.evaluation.verdict import judge
 
 MODEL = "model"
+_log = logging.getLogger("emprot")
 
 
 def score_model(
@@ -21,26 +25,45 @@ def score_model(
     return score({MODEL: model_forecaster(forward, device)}, batches, horizon, device)[MODEL]
 
 
-def fit_baselines(baselines: Sequence[Baseline], data: Data) -> None:
-    """Fit each baseline on all windows of the training (and validation) split. Every rank fits the same.
-
-    Raises:
-        EmprotError: two baselines have the same name, one is named `model`, or the training split has no windows.
-    """
+def check_names(baselines: Sequence[Baseline]) -> None:
+    """Raise EmprotError if two baselines have the same name, or one is named `model`."""
     names = [MODEL, *(baseline.name for baseline in baselines)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise EmprotError(f"two forecasters are named {min(twice)!r}; list each baseline once, under its own name")
+
+
+def fit(baseline: Baseline, data: Data) -> None:
+    """Fit a baseline on all windows of the training (and validation) split. Every rank fits the same.
+
+    Raises:
+        EmprotError: the training split has no windows.
+    """
     validation = data.all_windows("validation") if data.num_windows("validation") else ()
-    for baseline in baselines:
-        baseline.fit(data.all_windows("train"), validation, data.vocabulary.num_clusters)
+    baseline.fit(data.all_windows("train"), validation, data.vocabulary.num_clusters)
+
+
+def unseen_groups(data: Data, split: Split) -> list[str]:
+    """The proteins of a split that training has no frame of."""
+    seen = group_names(data, "train")
+    return [name for number, name in group_names(data, split).items() if number not in seen]
+
+
+def applicable(baselines: Sequence[Baseline], data: Data, split: Split) -> list[Baseline]:
+    """The baselines that can forecast a split. Those that know only proteins of training are left out, and logged."""
+    unseen = unseen_groups(data, split)
+    left_out = [each for each in baselines if unseen and getattr(each, "same_protein", False)]
+    if left_out:
+        names = ", ".join(each.name for each in left_out)
+        _log.info("%s: left out of the %s split, as training has no frame of %s", names, split, ", ".join(unseen[:8]))
+    return [each for each in baselines if each not in left_out]
 
 
 def score_baselines(
     baselines: Sequence[Baseline], data: Data, horizon: int, split: Split = "test", device: torch.device | None = None
 ) -> dict[str, Scores]:
-    """Fit the baselines and score them on a split, by name. Ranks exchange sums on `device`."""
-    fit_baselines(baselines, data)
-    return score({each.name: each.predict for each in baselines}, data.loader(split), horizon, device)
+    """The scores on a split of baselines that are fitted, by name. Ranks exchange sums on `device`."""
+    forecasters = {each.name: each.predict for each in applicable(baselines, data, split)}
+    return score(forecasters, data.loader(split), horizon, device)
 
 
 def score_beside_baselines(
@@ -50,14 +73,17 @@ def score_beside_baselines(
     horizon: int,
     device: torch.device,
     split: Split = "test",
-) -> dict[str, Any]:
-    """Fit the baselines, then score them and the model in one pass over a split.
+) -> tuple[dict[str, Any], TokenScores]:
+    """Score a model and baselines that are fitted in one pass over a split.
 
     Returns:
-        {"model": Scores, "baselines": {name: Scores}}, in JSON values: the entry "test" of result.json.
+        What result.json holds under "test", in JSON values: {"model": Scores, "baselines": {name: Scores}} and what
+        `judge` gives. And the NLL of every token.
     """
-    fit_baselines(baselines, data)
-    forecasters: dict[str, Forecaster] = {each.name: each.predict for each in baselines}
+    forecasters: dict[str, Forecaster] = {each.name: each.predict for each in applicable(baselines, data, split)}
     forecasters[MODEL] = model_forecaster(forward, device)
-    scores = score(forecasters, data.loader(split), horizon, device)
-    return {"model": scores.pop(MODEL), "baselines": scores}
+    tokens = TokenScores(MODEL)
+    scores = score(forecasters, data.loader(split), horizon, device, tokens)
+    tokens.merge()
+    judged = judge(tokens, scores, group_names(data, split))
+    return {"model": scores.pop(MODEL), "baselines": scores, **judged}, tokens

@@ -11,6 +11,7 @@ from emprot_core.batch import Batch, target_mask
 from emprot_core.contracts import Prediction
 from emprot_core.data.history import last_known, observed_history
 from emprot_core.distributed import is_distributed, sum_over_ranks
+from emprot_core.evaluation.token_scores import TokenScores
 
 Forecaster = Callable[[Batch], Prediction]
 Scores = dict[str, Any]
@@ -59,12 +60,14 @@ def score(
     batches: Iterable[Batch],
     horizon: int,
     device: torch.device | None = None,
+    tokens: TokenScores | None = None,
 ) -> dict[str, Scores]:
     """The scores of each forecaster, by name, in one pass over the batches of this rank.
 
     Args:
         horizon: F of the batches.
         device: where ranks exchange sums. None means the CPU.
+        tokens: gets the NLL of every token of the forecasters that give one.
     """
     scores = {name: HorizonScores(horizon) for name in forecasters}
     for batch in batches:
@@ -72,8 +75,12 @@ def score(
         mask = target_mask(batch).cpu().numpy()
         last = last_known(observed_history(batch))[:, None]
         changed = mask & (last >= 0) & (targets != last)
-        for name, forecast in forecasters.items():
-            scores[name].add(forecast(batch), targets, mask, changed)
+        predictions = {name: forecast(batch) for name, forecast in forecasters.items()}
+        for name, prediction in predictions.items():
+            scores[name].add(prediction, targets, mask, changed)
+        if tokens is not None:
+            nats = {name: each.nll_nats for name, each in predictions.items() if each.nll_nats is not None}
+            tokens.add(batch, mask, {name: values / math.log(2) for name, values in nats.items()})
     return {name: each.result(device) for name, each in scores.items()}
 
 

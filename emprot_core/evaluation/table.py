@@ -1,53 +1,90 @@
 """The table at the end of a run: the model beside all baselines, as plain text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emprot_core.evaluation.scores import Scores
+from emprot_core.evaluation.verdict import best_baseline
 
 _HORIZONS_PER_TABLE = 4  # as many as fit into 100 columns
+Values = Sequence[float | None] | None
 
 
-def format_scores(test: dict[str, Any], reference: str = "") -> str:
-    """NLL, accuracy and gain over a baseline for every horizon, in blocks of four horizons.
+def format_scores(test: Mapping[str, Any], always_shown: Sequence[str] = ()) -> str:
+    """NLL, accuracy and the gain over the best baseline for every horizon, in blocks of four horizons.
+
+    Below them the gain of the model stands with its interval, horizon by horizon, if `test` holds gains.
 
     Args:
-        test: {"model": Scores, "baselines": {name: Scores}}; "model" may be absent.
-        reference: the name of that baseline. Without such a baseline, or if it has no NLL, the gain is left out.
+        test: {"model": Scores, "baselines": {name: Scores}} and what `judge` adds; "model" may be absent.
+        always_shown: baselines over which the gain has a column too.
     """
     rows: dict[str, Scores] = {"model": test["model"]} if "model" in test else {}
     rows |= test["baselines"]
+    best = best_baseline(test["baselines"])
+    bars = [name for name in dict.fromkeys([best, *always_shown]) if name in rows and rows[name]["nll_bits"]]
     horizon = max(len(scores["accuracy"]) for scores in rows.values())
-    starts = range(0, horizon, _HORIZONS_PER_TABLE)
-    return "\n\n".join(_block(rows, reference, range(s, min(s + _HORIZONS_PER_TABLE, horizon))) for s in starts)
+    blocks = []
+    for start in range(0, horizon, _HORIZONS_PER_TABLE):
+        steps = range(start, min(start + _HORIZONS_PER_TABLE, horizon))
+        own = {"NLL, bits": "nll_bits", "accuracy": "accuracy"}
+        blocks.append(_block({title: {n: rows[n][key] for n in rows} for title, key in own.items()}, steps, 6))
+        if bars:
+            rated = [name for name in rows if rows[name]["nll_bits"]]
+            gains = {
+                f"gain over {bar}, bits": {n: _gain(rows[n]["nll_bits"], rows[bar]["nll_bits"]) for n in rated}
+                for bar in bars
+            }
+            blocks.append(_block(gains, steps, 7, sign="+"))
+    gained = [_gain_lines(name, test["gains"][name], name == best) for name in bars if name in test.get("gains", {})]
+    return "\n\n".join([*blocks, *gained])
 
 
-def _block(rows: dict[str, Scores], reference: str, steps: range) -> str:
+def _block(columns: Mapping[str, Mapping[str, Values]], steps: range, least_width: int, sign: str = "") -> str:
+    """A row for each forecaster; columns: by title the values [F] by forecaster."""
+    rows = list(next(iter(columns.values())))
     names = max(map(len, rows))
-    bar = rows.get(reference, {}).get("nll_bits")
-    titles = {"NLL, bits": 6, "accuracy": 6} | ({f"gain over {reference}, bits": 7} if bar else {})
-    widths = [max(width, -(-len(title) // len(steps))) for title, width in titles.items()]
-    heads = [title.center(width * len(steps)) for title, width in zip(titles, widths, strict=True)]
+    widths = [max(least_width, -(-len(title) // len(steps))) for title in columns]
+    heads = [title.center(width * len(steps)) for title, width in zip(columns, widths, strict=True)]
     horizons = ["".join(f"h={step + 1}".rjust(width) for step in steps) for width in widths]
     lines = [" ".join([" " * names, *cells]).rstrip() for cells in (heads, horizons)]
-    for name, scores in rows.items():
-        columns = [(scores["nll_bits"], ""), (scores["accuracy"], "")]
-        if bar:
-            columns.append((_gain(scores["nll_bits"], bar), "+"))
-        cells = [_cells(values, steps, width, sign) for (values, sign), width in zip(columns, widths, strict=True)]
+    for name in rows:
+        cells = [_cells(values[name], steps, w, sign) for values, w in zip(columns.values(), widths, strict=True)]
         lines.append(" ".join([name.ljust(names), *cells]))
     return "\n".join(lines)
 
 
-def _gain(nll: Sequence[float | None] | None, reference: Sequence[float | None]) -> list[float | None] | None:
+def _gain_lines(name: str, gain: Mapping[str, Any], is_best: bool) -> str:
+    """The gain over one baseline with its 95 % interval, a line for each horizon, or for each protein."""
+    what = ", the best baseline" if is_best else ""
+    lines = [f"gain of the model over {name}{what}, in bits, with its 95 % interval:"]
+    if "proteins" not in gain:
+        return "\n".join([*lines, *_intervals(gain, " " * 2)])
+    lines[0] += " (each protein has its own; a common one needs six)"
+    for protein, own in gain["proteins"].items():
+        lines += [f"  {protein}", *_intervals(own, " " * 4)]
+    return "\n".join(lines)
+
+
+def _intervals(gain: Mapping[str, Any], indent: str) -> list[str]:
+    return [
+        f"{indent}h={step}  {_number(bits)}  " + ("no interval" if low is None else f"[{low:+.3f}, {high:+.3f}]")
+        for step, (bits, low, high) in enumerate(zip(gain["bits"], gain["low"], gain["high"], strict=True), 1)
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _gain(nll: Values, reference: Sequence[float | None]) -> Values:
     """The bits saved at each horizon. Above 0 is better than the reference."""
-    if nll is None:
-        return None
+    assert nll is not None
     pairs = zip(nll, reference, strict=True)
     return [None if own is None or other is None else other - own for own, other in pairs]
 
 
-def _cells(values: Sequence[float | None] | None, steps: range, width: int, sign: str) -> str:
+def _cells(values: Values, steps: range, width: int, sign: str) -> str:
     cells = []
     for step in steps:
         value = None if values is None else values[step]

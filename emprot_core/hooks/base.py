@@ -7,7 +7,7 @@ acts on this only after every hook has handled the event, so no result depends o
 import difflib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,8 @@ class RunInfo:
     """Every bound parameter as text, for the HPARAMS page of TensorBoard."""
     config_digest: str = ""
     data_digest: str = ""
+    bar_nll_bits: Sequence[float | None] = ()
+    """By horizon the NLL of the best baseline on the validation split, in bits; empty if there is none."""
 
 
 class TrainerView(Protocol):

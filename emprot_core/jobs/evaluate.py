@@ -8,8 +8,10 @@ from typing import Any
 from emprot_core.checkpoint import write_text_atomically
 from emprot_core.contracts import Split
 from emprot_core.distributed import rank
-from emprot_core.evaluation import format_scores, score_beside_baselines
+from emprot_core.evaluation import SCORE_VERSION, format_scores, score_beside_baselines, verdict_line
+from emprot_core.jobs.conclude import write_token_scores
 from emprot_core.jobs.context import RunContext
+from emprot_core.jobs.fitted_baselines import fit_or_load
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import load_run
 from emprot_core.registry import register
@@ -36,18 +38,18 @@ class Evaluate:
         model: Any = loaded.model.to(context.device)
         baselines = loaded.config.build("Train.baselines")
         data = loaded.config.build("Train.data")
-        scores = score_beside_baselines(
+        directory = Path(self.run_directory)
+        fit_or_load(baselines, data, directory / "baselines", f"{loaded.config.digest()} {data.digest}", keep=False)
+        scores, tokens = score_beside_baselines(
             outputs_of(model), baselines, data, model.future_horizon, context.device, self.split
         )
+        write_token_scores(tokens, data, self.split, directory)
         name = "evaluation" if self.split == "test" else f"evaluation-{self.split}"
         path = Path(self.run_directory) / f"{name}.json"
-        record = {"split": self.split, "data_digest": data.digest, **scores}
+        record = {"split": self.split, "data_digest": data.digest, "score_version": SCORE_VERSION, **scores}
         if rank() == 0:
             write_text_atomically(path, json.dumps(record, indent=1) + "\n")
-        _log.info(
-            "%s, %s split:\n\n%s\n\n%s",
-            self.run_directory,
-            self.split,
-            format_scores(scores, loaded.config.get("Train.reference", "")),
-            path,
-        )
+        shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
+        table = format_scores(scores, shown)
+        _log.info("%s, %s split:\n\n%s\n\n%s", self.run_directory, self.split, table, path)
+        _log.info("%s", verdict_line(scores))

@@ -3,14 +3,13 @@
 import contextlib
 import fcntl
 import logging
-import platform
-from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
 from emprot_core.checkpoint import CheckpointStore, Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.config import load_text
 from emprot_core.distributed import any_rank, rank
+from emprot_core.jobs.code_version import versions
 from emprot_core.jobs.context import RunContext, RunRefused
 
 _log = logging.getLogger("emprot")
@@ -165,9 +164,3 @@ class _LogFile(logging.FileHandler):
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the last lines are lost, but the run's own error matters more
             super().close()
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and packages that a result was made with."""
-    packages = ("emprot", "torch", "numpy", "gin-config")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,22 +1,25 @@
 """The main job: train, then score the best weights once on the test split, beside the baselines."""
 
-import copy
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_weights, load_checkpoint
+from emprot_core.checkpoint import best_weights, load_checkpoint
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.errors import EmprotError
-from emprot_core.evaluation import format_scores, score_beside_baselines
+from emprot_core.evaluation import SCORE_VERSION, best_baseline, check_names, score_baselines
 from emprot_core.hooks.base import RunInfo
+from emprot_core.jobs.code_version import code_version
+from emprot_core.jobs.conclude import log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
-from emprot_core.jobs.forward import outputs_of
+from emprot_core.jobs.fitted_baselines import fit_or_load
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
+from emprot_core.jobs.splits import check_proteins, describe_splits, split_lines
 from emprot_core.registry import register
 from emprot_core.training.errors import DeviceOutOfMemory
 from emprot_core.training.trainer import Trainer
@@ -28,15 +31,15 @@ _log = logging.getLogger("emprot")
 class Train:
     """Trains a model, resuming from the newest valid checkpoint of the run directory, and writes result.json."""
 
-    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = (), reference: str = ""):
+    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = ()):
         """
         Args:
             data: gives the train, validation and test batches.
-            baselines: scored beside the model on the test split.
-            reference: the name of the baseline over which the table shows the gain.
+            baselines: scored beside the model on the validation and the test split.
 
         Raises:
-            EmprotError: the model and the vocabulary differ in the number of classes, or no baseline is the reference.
+            EmprotError: the model and the vocabulary differ in the number of classes, two baselines have one name, or
+                the model knows single residues and meets a protein that training lacks.
         """
         model_clusters, clusters = trainer.num_clusters, data.vocabulary.num_clusters
         if model_clusters != clusters:
@@ -44,10 +47,9 @@ class Train:
                 f"the model has num_clusters = {model_clusters}, the vocabulary {data.vocabulary.name} has {clusters}; "
                 f"bind NUM_CLUSTERS = {clusters}"
             )
-        self.trainer, self.data, self.baselines, self.reference = trainer, data, list(baselines), reference
-        names = [baseline.name for baseline in baselines]
-        if names and reference and reference not in names:
-            raise EmprotError(f"Train.reference is {reference!r}, expected the name of a baseline: {', '.join(names)}")
+        check_names(baselines)
+        check_proteins(trainer.model, data)
+        self.trainer, self.data, self.baselines = trainer, data, list(baselines)
 
     def run(self, context: RunContext) -> int:
         """Gives 0 when finished (now or before), and 130 or 143 when a signal ended it early.
@@ -60,6 +62,7 @@ class Train:
                 return 0
             self._prepare(context, directory)
             _log.info(self._banner(context))
+            self._fit_baselines(context, directory)
             try:
                 self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
             except Exception as error:
@@ -135,34 +138,28 @@ class Train:
             directory.write_result(self._result("preempted", stop.reason))
             _log.info("%s at step %d; the same command goes on from there", stop.reason, self.trainer.step)
             return stop.exit_status
-        scored_step = self._use_best_weights(directory.checkpoints)
-        forward = outputs_of(self.trainer.model, self.trainer.autocast)
-        test = score_beside_baselines(forward, self.baselines, self.data, self.trainer.future_horizon, context.device)
+        scored = score_test_split(self.trainer, self.baselines, self.data, context.device, directory.path)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
-        directory.write_result({**self._result("finished", reason), "scored_step": scored_step, "test": test})
-        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored_step, format_scores(test, self.reference))
-        _log.info("%s; %s", reason, directory.path / "result.json")
+        result = {**self._result("finished", reason), "scored_step": scored.step, "test": scored.test}
+        code = code_version(context.config.files[0])
+        splits = describe_splits(self.data)
+        directory.write_result({**result, "splits": splits, "score_version": SCORE_VERSION, "code": code})
+        log_test(scored, self.baselines, directory.path / "result.json", self.trainer, reason)
         return 0
 
-    def _use_best_weights(self, checkpoints: CheckpointStore) -> int:
-        """Load the weights of the best validation, or the last ones if no valid checkpoint has the best.
-
-        Returns:
-            The step of the weights.
-        """
-        best_step = self.trainer.best.get("step")
-        if best_step is not None:
-            try:
-                state = checkpoints.load(BEST)
-                self.trainer.model.load_state_dict(best_weights(state))
-                return state["step"]
-            except CheckpointError as error:
-                text = "%s; no valid checkpoint holds the best weights (step %d); the last ones are scored"
-                _log.warning(text, error, best_step)
-        with self.trainer.use_evaluation_weights():
-            last = copy.deepcopy(self.trainer.model.state_dict())
-        self.trainer.model.load_state_dict(last)
-        return self.trainer.step
+    def _fit_baselines(self, context: RunContext, directory: RunDirectory) -> None:
+        """Fit the baselines, or load them, and tell the hooks how they score on the validation split."""
+        if not self.baselines:
+            return
+        fitted_for = f"{directory.config_digest} {self.data.digest}"
+        fit_or_load(self.baselines, self.data, directory.path / "baselines", fitted_for)
+        if self.data.num_windows("validation"):
+            horizon = self.trainer.future_horizon
+            scores = score_baselines(self.baselines, self.data, horizon, "validation", context.device)
+            best = best_baseline(scores)
+            if best is not None:
+                self.trainer.run = replace(self.trainer.run, bar_nll_bits=scores[best]["nll_bits"])
+                _log.info("the best baseline on the validation split is %s", best)
 
     def _record_failure(self, directory: RunDirectory, error: Exception) -> None:
         try:
@@ -192,6 +189,7 @@ class Train:
         rows = {
             "model": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
             "data": f"{data.vocabulary.name}, {data.vocabulary.num_clusters} clusters; windows: {windows}",
+            "splits": f"\n{' ' * 8}".join(split_lines(data)),
             "steps": f"{steps} an epoch, {trainer.max_epochs} epochs" + self._limits(),
             "device": f"{context.device}, {world_size()} x {torch.get_num_threads()} threads, seed {context.seed}",
             "run": str(context.directory),

@@ -16,8 +16,8 @@ from .sites import Sites
 from .tally import Counts
 
 _MAX_COUNTS = 1 << 20
-"""Of a horizon with more counts than this, weights are fitted on a random part of the positions: memory is bounded, and a
-dozen weights gain nothing from more."""
+"""Of a horizon with more counts than this, weights are fitted on a random part of the positions: memory is bounded, and
+a dozen weights gain nothing from more."""
 
 
 class Counted(ABC):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emprot_core.contracts import Split, Vocabulary
+from emprot_core.contracts import Split, TrajectoryFrames, Vocabulary
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
@@ -86,6 +86,14 @@ class Synthetic:
     def all_windows(self, split: Split) -> SyntheticLoader:
         """Every window of a split once, the same on every rank; for training, those of the first epoch of seed 0."""
         return self._loader(split, seed=0, rank=0, world_size=1)
+
+    def split_contents(self, split: Split) -> list[TrajectoryFrames]:
+        """One trajectory, in which each window has a place of its own."""
+        return [TrajectoryFrames("synthetic", "synthetic", self._num_windows[split])]
+
+    def places(self, split: Split, window_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) zeros, as there is one trajectory, and (B,) frames that no two windows share."""
+        return np.zeros(len(window_ids), np.int64), window_ids * (self.history + self.horizon)
 
     def class_counts(self) -> Tensor:
         """(C,) long: how often each class is a target in all_windows("train")."""

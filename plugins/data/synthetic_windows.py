@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from emprot_core import distributed
-from emprot_core.batch import Batch
+from emprot_core.batch import Batch, group_id
 
 from .synthetic_process import CoupledProcess
 
 _EPOCH = 1 << 32  # window numbers reserved for each epoch: more than any epoch has
+_GROUP = group_id("synthetic")
 _BURN_IN = 40  # frames until the process has forgotten its uniform start; the entropy is level from 20 on
 
 
@@ -40,7 +41,7 @@ class SyntheticWindows:
             "future_cluster_ids": torch.from_numpy(np.ascontiguousarray(future)),
             "future_step_mask": torch.ones(num_windows, self.horizon, dtype=torch.bool),
             "window_ids": torch.from_numpy(np.array(window_ids, np.int64)),
-            "group_ids": torch.zeros(num_windows, dtype=torch.long),
+            "group_ids": torch.full((num_windows,), _GROUP),
         }
         return {**batch, "next_distribution": torch.from_numpy(exact.astype(np.float32))}  # type: ignore[typeddict-unknown-key]
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emprot_core.contracts import DataSplit, Split
+from emprot_core.contracts import DataSplit, Split, TrajectoryFrames
 from emprot_core.data.batches import Gather
 from emprot_core.data.joined_stores import open_stores
 from emprot_core.data.loader import WindowLoader
-from emprot_core.data.windows import SPAN_DTYPE, Windows, check_spans
+from emprot_core.data.windows import SPAN_DTYPE, Windows, check_apart, check_spans
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
@@ -38,6 +38,7 @@ class TrajectoryWindows:
         horizon: int,
         split: DataSplit,
         past: int = 0,
+        partial_history: bool = False,
         stride: int = 1,
         batch_size: int = 4,
         eval_batch_size: int | None = None,
@@ -51,6 +52,7 @@ class TrajectoryWindows:
             store: path of a store, or `sample:<vocabulary>`; or a list of those.
             history: K, frames that a window needs to have.
             horizon: F, frames to predict.
+            partial_history: take windows with fewer than K frames of history as well. Missing frames are masked.
             past: further frames that a batch holds before the K, as far as the trajectory has them.
             split: which frames may be targets of training, validation and test.
             stride: frames between successive windows.
@@ -86,12 +88,15 @@ class TrajectoryWindows:
         drawn = None if weights is None else weigh(names, weights)
         spans = split.spans(index)
         self._windows: dict[str, Windows] = {}
+        check_apart(spans, index["name"])
         for name in get_args(Split):
             rows = np.array(spans.get(name, []), dtype=SPAN_DTYPE)
             check_spans(rows, self._num_frames)
             rows["trajectory"] = chosen[rows["trajectory"]]
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
-            self._windows[name] = Windows(rows, self.store.index["num_frames"], history, horizon, stride, weight)
+            self._windows[name] = Windows(
+                rows, self.store.index["num_frames"], history, horizon, stride, weight, partial_history
+            )
 
     def num_windows(self, split: Split) -> int:
         """The number of windows of a split, over all ranks."""
@@ -120,6 +125,21 @@ class TrajectoryWindows:
             EmprotError: the split has no windows.
         """
         return self.loader(split).unsharded()
+
+    def split_contents(self, split: Split) -> list[TrajectoryFrames]:
+        """The trajectories that have targets in a split, in the order of the store."""
+        spans = self._windows[split].target_spans()
+        rows, which = np.unique(spans["trajectory"], return_inverse=True)
+        frames = np.bincount(which, spans["stop"] - spans["start"], minlength=len(rows)).astype(int)
+        index = self.store.index[rows]
+        columns = (index["name"].tolist(), index["group"].tolist(), frames.tolist())
+        return [TrajectoryFrames(*row) for row in zip(*columns, strict=True)]
+
+    def places(self, split: Split, window_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B,) the trajectory of windows (B,), by its place in split_contents, and (B,) their last input frame."""
+        windows = self._windows[split]
+        located = windows.locate(window_ids)
+        return np.searchsorted(np.unique(windows.target_spans()["trajectory"]), located.trajectory), located.last_frame
 
     def class_counts(self) -> Tensor:
         """(C,) long: how often each class occurs in the frames of the training split that can be targets."""

@@ -1,6 +1,6 @@
 """Writes scalars for TensorBoard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from emprot_core.registry import register
 
 @register("hook")
 class TensorBoard(Hook):
-    """Writes scalars (train/, val/, time/) by optimizer step, the config and the hparams to the run directory.
+    """Writes scalars (train/, val/, skill/, time/) by optimizer step, the config and the hparams to the run directory.
 
     A resumed run cuts off what the interrupted run wrote after its checkpoint, and makes open viewers drop it.
     """
@@ -38,6 +38,7 @@ class TensorBoard(Hook):
 
     def on_validation_end(self, trainer: TrainerView) -> None:
         self._write(trainer.val_logs, trainer.step)
+        self._write(_gains(trainer.val_logs, trainer.run.bar_nll_bits), trainer.step)
 
     def on_fit_end(self, trainer: TrainerView) -> None:
         writer, self._writer = self._writer, None
@@ -89,6 +90,15 @@ class TensorBoard(Hook):
         except OSError as error:
             assert self._files is not None
             raise OSError(error.errno, error.strerror, str(self._files.directory / self._files.pattern)) from error
+
+
+def _gains(val_logs: Mapping[str, float], bar: Sequence[float | None]) -> dict[str, float]:
+    """The gain over the best baseline on the validation split, in bits, where metrics.HorizonNLL gives the NLL."""
+    return {
+        f"skill/gain_over_best/h{step}": bits - own
+        for step, bits in enumerate(bar, 1)
+        if bits is not None and (own := val_logs.get(f"val/nll_bits/h{step}")) is not None
+    }
 
 
 def _number(text: str) -> float | str:

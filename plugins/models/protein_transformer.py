@@ -73,6 +73,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.output_bias_init = output_bias_init
         self.cluster_embedding = ClusterTable(num_clusters, d_embed, cluster_lookup)
         self.frame_embedding = nn.Embedding(max_history, d_embed) if max_history else None
+        self.same_protein = residue_embedding > 0  # an index means something only on the protein of training
         self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
         self.dropout = nn.Dropout(dropout)
         mixing = mixing if mixing is not None else registry.get("mixing", "Temporal")()

@@ -1,0 +1,171 @@
+"""The NLL of every target and forecaster, as the file scores-<split>.npz keeps it, and the sums that intervals need."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+
+from emprot_core.batch import Batch, group_id
+from emprot_core.contracts import Data, Split
+from emprot_core.distributed import gather
+from emprot_core.evaluation.intervals import Sums
+
+SCORE_VERSION = 1
+"""Raised by every change of the scoring code that moves a figure. Figures of unlike versions are never compared."""
+
+MAX_NUMBERS = 50_000_000
+"""Of how many NLL a file keeps each one. Of more, it keeps the sums by frame and by residue."""
+
+
+class TokenScores:
+    """Collects the NLL in bits of the forecasters that give a distribution, batch by batch on each rank.
+
+    Gains are those of `model` over the others. `merge` joins what the ranks collected; only then are the rest of the
+    methods meaningful.
+    """
+
+    def __init__(self, model: str, max_numbers: int = MAX_NUMBERS):
+        self.model = model
+        self._max_numbers, self._num_numbers = max_numbers, 0
+        self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # window_ids, group_ids, counts (B, F)
+        self._frame_sums: dict[str, list[np.ndarray]] = defaultdict(list)  # (B, F) by forecaster
+        self._residues: dict[tuple[int, str], np.ndarray] = {}  # (F, N) by protein and forecaster; "" has the counts
+        self._squares: dict[tuple[int, str], np.ndarray] = {}  # (F,) of the gain over each baseline
+        self._tokens: dict[str, list[np.ndarray]] | None = defaultdict(list)  # (B, F, N) float32, NaN without a target
+
+    def add(self, batch: Batch, mask: np.ndarray, nll_bits: Mapping[str, np.ndarray]) -> None:
+        """Add a batch: the target mask (B, F, N), and the NLL (B, F, N) of each forecaster."""
+        groups = batch["group_ids"].numpy() if "group_ids" in batch else np.zeros(len(mask), np.int64)
+        windows = batch["window_ids"].numpy() if "window_ids" in batch else np.arange(len(mask)) + self._num_windows
+        self._rows.append((windows, groups, mask.sum(axis=2)))
+        for name, bits in nll_bits.items():
+            self._frame_sums[name].append(np.where(mask, bits, 0.0).sum(axis=2))
+        for group in np.unique(groups).tolist():
+            rows = groups == group
+            self._add_residues((group, ""), mask[rows].astype(np.float64))
+            for name, bits in nll_bits.items():
+                self._add_residues((group, name), np.where(mask[rows], bits[rows], 0.0))
+                if self.model in nll_bits and name != self.model:
+                    gain = np.where(mask[rows], bits[rows] - nll_bits[self.model][rows], 0.0)
+                    self._squares[group, name] = self._squares.get((group, name), 0.0) + (gain**2).sum(axis=(0, 2))
+        self._keep_tokens(mask, nll_bits)
+
+    @property
+    def _num_windows(self) -> int:
+        return sum(len(windows) for windows, _, _ in self._rows)
+
+    def _add_residues(self, key: tuple[int, str], values: np.ndarray) -> None:
+        self._residues[key] = _padded_sum(self._residues.get(key), values.sum(axis=0))
+
+    def _keep_tokens(self, mask: np.ndarray, nll_bits: Mapping[str, np.ndarray]) -> None:
+        self._num_numbers += mask.size * len(nll_bits)
+        if self._num_numbers > self._max_numbers:
+            self._tokens = None
+        if self._tokens is not None:
+            for name, bits in nll_bits.items():
+                self._tokens[name].append(np.where(mask, bits, np.nan).astype(np.float32))
+
+    def merge(self) -> None:
+        """Join what all ranks collected, in the order of the windows. All ranks must call it."""
+        parts = gather(self.__dict__)
+        rows = [row for part in parts for row in part["_rows"]]
+        windows, groups, counts = (np.concatenate(column) for column in zip(*rows, strict=True))
+        order = np.argsort(windows, kind="stable")
+        self.windows, self.groups, self.counts = windows[order], groups[order], counts[order]
+        self.names = list(parts[0]["_frame_sums"])
+        frames = {name: [each for part in parts for each in part["_frame_sums"][name]] for name in self.names}
+        self.frame_sums = {name: np.concatenate(frames[name])[order] for name in self.names}
+        self.residues: dict[tuple[int, str], np.ndarray] = {}
+        self.squares: dict[tuple[int, str], np.ndarray] = {}
+        for part in parts:
+            for key, sums in part["_residues"].items():
+                self.residues[key] = _padded_sum(self.residues.get(key), sums)
+            for key, sums in part["_squares"].items():
+                self.squares[key] = self.squares.get(key, 0.0) + sums
+        kept = [part["_tokens"] for part in parts]
+        self.tokens: dict[str, list[np.ndarray]] | None = None  # (F, N) of each window
+        if None not in kept and sum(part["_num_numbers"] for part in parts) <= self._max_numbers:
+            in_order = {name: [row for part in kept for batch in part[name] for row in batch] for name in self.names}
+            self.tokens = {name: [rows[place] for place in order.tolist()] for name, rows in in_order.items()}
+
+    def gains(self, baseline: str, group: int) -> list[Sums]:
+        """The sums of NLL(baseline) - NLL(model) of one protein, for each horizon."""
+        rows = self.groups == group
+        by_frame = self.frame_sums[baseline][rows] - self.frame_sums[self.model][rows]
+        by_residue = self.residues[group, baseline] - self.residues[group, self.model]
+        counts, squares = self.residues[group, ""], self.squares[group, baseline]
+        return [
+            Sums(by_frame[:, h], self.counts[rows, h], by_residue[h], counts[h], float(squares[h]))
+            for h in range(by_frame.shape[1])
+        ]
+
+    def arrays(self, data: Data, split: Split) -> dict[str, np.ndarray]:
+        """What scores-<split>.npz holds; its axes are forecaster, target frame, residue and horizon.
+
+        forecasters, trajectories, groups: names. Of trajectory i: frames_<i> (T,), the target frames, and
+        nll_bits_<i> (M, T, N, F) float32, NaN where nothing was scored. Of more than 50 million numbers, instead of the
+        latter: frame_sums_<i> (M, T, F) and frame_counts_<i> (T, F), and of group j residue_sums_<j> (M, N, F) and
+        residue_counts_<j> (N, F). score_version, and whole: whether every number is there.
+        """
+        contents = data.split_contents(split)
+        arrays = {
+            "score_version": np.array(SCORE_VERSION),
+            "whole": np.array(self.tokens is not None),
+            "forecasters": np.array(self.names),
+            "trajectories": np.array([each.trajectory for each in contents]),
+            "groups": np.array([each.group for each in contents]),
+        }
+        trajectory, last_frame = data.places(split, self.windows)
+        for i in range(len(contents)):
+            rows = np.flatnonzero(trajectory == i)
+            if len(rows):
+                arrays |= self._of_trajectory(i, rows, last_frame[rows])
+        if self.tokens is None:
+            for j, group in enumerate(dict.fromkeys(each.group for each in contents)):
+                if (group_id(group), "") in self.residues:
+                    sums = [self.residues[group_id(group), name].T for name in self.names]
+                    arrays[f"residue_sums_{j}"] = np.stack(sums)
+                    arrays[f"residue_counts_{j}"] = self.residues[group_id(group), ""].T
+        return arrays
+
+    def _of_trajectory(self, i: int, rows: np.ndarray, last_frame: np.ndarray) -> dict[str, np.ndarray]:
+        horizon = self.counts.shape[1]
+        targets = last_frame[:, None] + np.arange(1, horizon + 1)
+        frames, at = np.unique(targets, return_inverse=True)
+        at = at.reshape(targets.shape)
+        found: dict[str, np.ndarray] = {f"frames_{i}": frames}
+        if self.tokens is not None:
+            found[f"nll_bits_{i}"] = np.stack(
+                [_by_frame([self.tokens[name][row] for row in rows.tolist()], at, len(frames)) for name in self.names]
+            )
+            return found
+        steps = np.arange(horizon)
+        sums = np.zeros((len(self.names), len(frames), horizon))
+        counts = np.zeros((len(frames), horizon))
+        counts[at, steps] = self.counts[rows]
+        for values, name in zip(sums, self.names, strict=True):
+            values[at, steps] = self.frame_sums[name][rows]
+        return {**found, f"frame_sums_{i}": sums, f"frame_counts_{i}": counts}
+
+
+def _by_frame(windows: list[np.ndarray], at: np.ndarray, num_frames: int) -> np.ndarray:
+    """(T, N, F): the NLL of windows (F, N) by target frame; `at`: the place of each window's targets among those."""
+    values = np.full((num_frames, windows[0].shape[1], at.shape[1]), np.nan, np.float32)
+    for places, window in zip(at, windows, strict=True):
+        values[places, :, np.arange(len(places))] = window
+    return values
+
+
+def _padded_sum(sums: np.ndarray | None, more: np.ndarray) -> np.ndarray:
+    """The sum of two arrays (F, N), of which one may have fewer residues."""
+    if sums is None:
+        return more
+    longer, shorter = (sums, more) if sums.shape[1] >= more.shape[1] else (more, sums)
+    total = longer.copy()
+    total[:, : shorter.shape[1]] += shorter
+    return total
+
+
+def group_names(data: Data, split: Split) -> dict[int, str]:
+    """The names of the proteins of a split by their group_ids."""
+    return {group_id(each.group): each.group for each in data.split_contents(split)}

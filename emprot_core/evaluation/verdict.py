@@ -1,0 +1,104 @@
+"""The verdict of a run: the gain of the model over every baseline with its interval, and over the best of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emprot_core.evaluation.intervals import Interval, over_proteins, two_way
+from emprot_core.evaluation.scores import Scores
+from emprot_core.evaluation.token_scores import TokenScores
+
+MANY_PROTEINS = 6
+"""From how many proteins on an interval is taken over the proteins, each of which is one number."""
+
+BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
+
+
+def best_baseline(baselines: Mapping[str, Scores]) -> str | None:
+    """The baseline with the lowest mean NLL over the horizons that were scored; None if no baseline has an NLL."""
+    means = {}
+    for name, scores in baselines.items():
+        known = [bits for bits in scores["nll_bits"] or () if bits is not None]
+        if known:
+            means[name] = sum(known) / len(known)
+    return min(means, key=lambda name: means[name]) if means else None
+
+
+def judge(tokens: TokenScores, scores: Mapping[str, Scores], groups: Mapping[int, str]) -> dict[str, Any]:
+    """The gains of the model and the verdict.
+
+    Args:
+        tokens: merged.
+        scores: by the name of every forecaster, the model among them.
+        groups: the name of each protein by its group_id.
+
+    Returns:
+        gains: by baseline {"bits": [F], "low": [F], "high": [F]}, NLL(baseline) - NLL(model) in bits. low and high are
+            the ends of a 95 % interval, None where there is none: two to five proteins, or fewer than 5 frames. With
+            two to five proteins "proteins" holds the same for each of them.
+        best_baseline: the one with the lowest mean NLL, or None.
+        verdict, verdict_by_horizon: "better", "worse" or "undecided" than the best baseline.
+    """
+    baselines = {name: each for name, each in scores.items() if name != tokens.model}
+    gains = {name: _gain(tokens, name, scores, groups) for name in tokens.names if name in baselines}
+    best = best_baseline(baselines)
+    by_horizon: list[str] = []
+    if best in gains:
+        by_horizon = [
+            _verdict([low], [high]) for low, high in zip(gains[best]["low"], gains[best]["high"], strict=True)
+        ]
+    verdict = _verdict(gains[best]["low"], gains[best]["high"]) if best in gains else UNDECIDED
+    return {"gains": gains, "best_baseline": best, "verdict": verdict, "verdict_by_horizon": by_horizon}
+
+
+def verdict_line(test: Mapping[str, Any]) -> str:
+    """The verdict in one sentence: the last line of a run."""
+    best = test["best_baseline"]
+    if best is None:
+        return "verdict: none, as no baseline gives a distribution; list some in Train.baselines"
+    if test["verdict"] == BETTER:
+        return f"verdict: better than {best}, the best baseline, at every horizon"
+    if test["verdict"] == WORSE:
+        return f"verdict: worse than {best}, the best baseline, at every horizon"
+    horizons = enumerate(test["verdict_by_horizon"], 1)
+    told = [f"h={h} {verdict}" for h, verdict in horizons if verdict != UNDECIDED]
+    details = f" ({', '.join(told)})" if told else ""
+    return f"verdict: undecided against {best}, the best baseline{details}"
+
+
+def _gain(
+    tokens: TokenScores, baseline: str, scores: Mapping[str, Scores], groups: Mapping[int, str]
+) -> dict[str, Any]:
+    found = np.unique(tokens.groups).tolist()
+    by_group = {groups.get(group, str(group)): tokens.gains(baseline, group) for group in found}
+    ours, theirs = scores[tokens.model]["nll_bits"], scores[baseline]["nll_bits"]
+    bits = [None if a is None or b is None else b - a for a, b in zip(ours, theirs, strict=True)]
+    gain: dict[str, Any] = {"bits": bits}
+    if len(by_group) == 1:
+        (sums,) = by_group.values()
+        return gain | _ends([two_way(each) for each in sums])
+    if len(by_group) >= MANY_PROTEINS:
+        means = np.array([[each.mean for each in sums] for sums in by_group.values()])
+        known = [column[~np.isnan(column)] for column in means.T]
+        return gain | _ends([over_proteins(each) if len(each) >= MANY_PROTEINS else None for each in known])
+    proteins = {}
+    for name, sums in by_group.items():
+        bits_there = [None if np.isnan(each.mean) else each.mean for each in sums]
+        proteins[name] = {"bits": bits_there, **_ends([two_way(each) for each in sums])}
+    return gain | _ends([None] * len(bits)) | {"proteins": proteins}
+
+
+def _ends(intervals: Sequence[Interval | None]) -> dict[str, list[float | None]]:
+    return {
+        "low": [None if interval is None else interval.low for interval in intervals],
+        "high": [None if interval is None else interval.high for interval in intervals],
+    }
+
+
+def _verdict(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
+    if lows and all(low is not None and low > 0 for low in lows):
+        return BETTER
+    if highs and all(high is not None and high < 0 for high in highs):
+        return WORSE
+    return UNDECIDED

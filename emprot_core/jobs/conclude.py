@@ -1,0 +1,92 @@
+"""The end of a training run: the best weights are scored once on the test split, and the verdict is told last."""
+
+import copy
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_weights
+from emprot_core.contracts import Baseline, Data, Split
+from emprot_core.distributed import rank
+from emprot_core.evaluation import TokenScores, format_scores, score_beside_baselines, verdict_line
+from emprot_core.jobs.fitted_baselines import write_arrays
+from emprot_core.jobs.forward import outputs_of
+from emprot_core.training.trainer import Trainer
+
+_log = logging.getLogger("emprot")
+
+
+class Scored(NamedTuple):
+    """The weights of which step were scored, and what result.json holds under "test"."""
+
+    step: int
+    test: dict[str, Any] | None
+
+
+def score_test_split(
+    trainer: Trainer, baselines: Sequence[Baseline], data: Data, device: torch.device, directory: Path
+) -> Scored:
+    """Score the best weights of a run beside fitted baselines, and keep every token's NLL in scores-test.npz.
+
+    Without test windows `test` is None.
+    """
+    step = use_best_weights(trainer, CheckpointStore(directory / "checkpoints"))
+    if not data.num_windows("test"):
+        return Scored(step, None)
+    forward = outputs_of(trainer.model, trainer.autocast)
+    test, tokens = score_beside_baselines(forward, baselines, data, trainer.future_horizon, device)
+    write_token_scores(tokens, data, "test", directory)
+    return Scored(step, test)
+
+
+def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:
+    """Load the weights of the best validation, or the last ones if no valid checkpoint has the best.
+
+    Returns:
+        The step of the weights.
+    """
+    best_step = trainer.best.get("step")
+    if best_step is not None:
+        try:
+            state = checkpoints.load(BEST)
+            trainer.model.load_state_dict(best_weights(state))
+            return state["step"]
+        except CheckpointError as error:
+            text = "%s; no valid checkpoint holds the best weights (step %d); the last ones are scored"
+            _log.warning(text, error, best_step)
+    with trainer.use_evaluation_weights():
+        last = copy.deepcopy(trainer.model.state_dict())
+    trainer.model.load_state_dict(last)
+    return trainer.step
+
+
+def write_token_scores(tokens: TokenScores, data: Data, split: Split, directory: Path) -> Path:
+    """Write scores-<split>.npz of a run, which rank 0 does, and give its path."""
+    path = directory / f"scores-{split}.npz"
+    if rank() == 0 and tokens.names:
+        write_arrays(path, tokens.arrays(data, split))
+    return path
+
+
+def log_test(scored: Scored, baselines: Sequence[Baseline], path: Path, trainer: Trainer, reason: str) -> None:
+    """Log the table with intervals, hints, the paths, and as the very last line the verdict."""
+    if scored.test is not None:
+        shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
+        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored.step, format_scores(scored.test, shown))
+    if trainer.best.get("step") == trainer.step and trainer.stop is None:
+        _log.info(
+            "the validation loss still fell at the last step: train longer, with Trainer.max_epochs=%d",
+            2 * trainer.max_epochs,
+        )
+    _log.info("%s; %s", reason, path)
+    if scored.test is None:
+        _log.info(
+            "there are no test windows; this judges the run on its validation split: emprot-run "
+            "--gin_file=evaluate.gin Evaluate.run_directory=%s Evaluate.split=validation",
+            path.parent,
+        )
+    else:
+        _log.info("%s", verdict_line(scored.test))

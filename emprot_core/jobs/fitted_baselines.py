@@ -1,0 +1,63 @@
+"""The fitted baselines of a run: fitted once, kept in its folder baselines/, and read from there by a resume."""
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emprot_core.checkpoint import Damaged, read_hashed_json, write_atomically, write_hashed_json
+from emprot_core.checkpoint.files import sha256
+from emprot_core.contracts import Baseline, Data, SavedBaseline
+from emprot_core.distributed import rank
+from emprot_core.evaluation import fit
+
+_log = logging.getLogger("emprot")
+
+
+def fit_or_load(baselines: Sequence[Baseline], data: Data, folder: Path, fitted_for: str, keep: bool = True) -> None:
+    """Fit the baselines on the training split, or read what an earlier start kept of them.
+
+    A baseline without a state_dict is fitted at every start.
+
+    Args:
+        fitted_for: a digest of config and data. What was kept for another one is not read.
+        keep: whether to write what was fitted into the folder. Only rank 0 writes.
+    """
+    kept = _read_index(folder, fitted_for)
+    hashes: dict[str, str] = {}
+    for baseline in baselines:
+        path = folder / f"{baseline.name}.npz"
+        if isinstance(baseline, SavedBaseline) and path.is_file() and kept.get(path.name) == sha256(path):
+            with np.load(path, allow_pickle=False) as state:
+                baseline.load_state_dict(dict(state))
+            hashes[path.name] = kept[path.name]
+            continue
+        if path.name in kept:
+            _log.warning("%s is missing or damaged; the baseline is fitted again", path)
+        fit(baseline, data)
+        if keep and rank() == 0 and isinstance(baseline, SavedBaseline):
+            folder.mkdir(exist_ok=True)
+            hashes[path.name] = write_arrays(path, baseline.state_dict())
+    if keep and rank() == 0 and hashes and hashes != kept:
+        write_hashed_json(folder / "index.json", {"fitted_for": fitted_for, "files": hashes})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write an .npz file atomically, and give its SHA-256."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    return write_atomically(path, lambda file: file.write(content.getbuffer()))
+
+
+def _read_index(folder: Path, fitted_for: str) -> dict[str, str]:
+    """The hashes of the files that were kept for this config and these data."""
+    try:
+        index = read_hashed_json(folder / "index.json")
+    except FileNotFoundError:
+        return {}
+    except Damaged as damage:
+        _log.warning("%s; the baselines are fitted again", damage)
+        return {}
+    return dict(index["files"]) if index["fitted_for"] == fitted_for else {}
