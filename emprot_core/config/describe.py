@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Iterator
 
 from emprot_core import registry
-from emprot_core.config.faults import ConfigError, Fault, Location, did_you_mean, nearest
+from emprot_core.config.faults import ConfigError, Fault, Faults, Location, did_you_mean, nearest
 from emprot_core.config.loading import Config
 from emprot_core.config.names import Names
 from emprot_core.config.signature import parameters, reference_text
-from emprot_core.config.snapshot import assignment, reachable
+from emprot_core.config.snapshot import assignment
 from emprot_core.config.statements import Binding
+from emprot_core.config.tree import Tree
 from emprot_core.config.values import as_text
 from emprot_core.kinds import KINDS
 from emprot_core.registry import Entry
@@ -46,7 +47,7 @@ def describe(name: str) -> str:
     Raises:
         ConfigError: the name is unknown or ambiguous.
     """
-    entry = find(name, Names(registry.entries()), "--describe")
+    entry = find(name, Names(registry.entries(), Faults()), "--describe")
     known = parameters(entry).values()
     late = [str(p) for p in known if p.late]
     lines = [f"{entry.short_selector} ({entry.kind}), bound as {reference_text(entry.kind, entry.name)}"]
@@ -64,10 +65,10 @@ def find(name: str, names: Names, option: str) -> Entry:
     Raises:
         ConfigError: the name that `option` gives is unknown or ambiguous.
     """
-    found = names.matches(name)
-    if len(found) != 1:
-        raise ConfigError([names.fault(name, Location(option), name)])
-    return found[0]
+    entry = names.find(name, Location(option))
+    if entry is None:
+        raise ConfigError(names.faults)
+    return entry
 
 
 def docstring(entry: Entry) -> list[str]:
@@ -80,28 +81,24 @@ def docstring(entry: Entry) -> list[str]:
 
 def print_config(config: Config) -> str:
     """Every effective binding with the place that gave it; what later statements displaced stands as comments."""
-    bindings = config.bindings
-    effective = reachable(bindings)
-    keys = {binding.key for binding in effective}
-    macros = [b for b in bindings.effective.values() if b.is_macro and b.parameter in bindings.mentioned_macros]
-    shadow = [b for b in bindings.effective.values() if not b.is_macro and b.key not in keys]
-    lines = [*_placed(macros, config), "", *_placed(effective, config)]
-    if shadow:
-        lines += [
-            "",
-            "# not built: a later statement chose another component",
-            *(f"# {line}" for line in _placed(shadow, config)),
-        ]
+    tree = config.tree
+    macros = [binding for name, binding in tree.macros.items() if name in tree.used_macros]
+    counts = {binding.key for binding in tree.reachable}
+    displaced = [b for b in tree.effective.values() if not b.is_macro and b.key not in counts]
+    lines = [*_placed(macros, tree), "", *_placed(tree.reachable, tree)]
+    if displaced:
+        lines += ["", "# not built: a later statement chose another component"]
+        lines += [f"# {line}" for line in _placed(displaced, tree)]
     return "\n".join(lines).strip("\n")
 
 
-def _placed(effective: list[Binding], config: Config) -> Iterator[str]:
+def _placed(effective: list[Binding], tree: Tree) -> Iterator[str]:
     texts = [assignment(str(binding), binding.value).splitlines() for binding in effective]
     width = min(60, max((len(text[0]) for text in texts), default=0))
     for binding, (first, *rest) in zip(effective, texts, strict=True):
         yield f"{first:{width}}  # {binding.location}"
         yield from rest
-        for other in config.bindings.statements:
+        for other in tree.statements:
             if other.key == binding.key and other is not binding:
                 yield f"#   displaces {as_text(other.value)}  ({other.location})"
 

@@ -3,19 +3,20 @@
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from emprot_core import registry
 from emprot_core.config.describe import docstring, find
-from emprot_core.config.faults import WIDTH, Location
+from emprot_core.config.faults import WIDTH, Faults, Location
 from emprot_core.config.loading import Config
 from emprot_core.config.names import Names
-from emprot_core.config.signature import EMPTY, Parameter, annotation_text, bindable, default_text, reference_text
-from emprot_core.config.snapshot import assignment, is_literal, needed_macros, reachable
+from emprot_core.config.signature import EMPTY, Parameter, annotation_text, bindable, default_text
+from emprot_core.config.snapshot import assignment, is_literal
 from emprot_core.config.statements import Binding
 from emprot_core.config.syntax import comment_of
 from emprot_core.config.types import takers
-from emprot_core.config.values import REQUIRED, Macro, Reference
+from emprot_core.config.values import REQUIRED, Macro, use_of
 from emprot_core.kinds import contract_kind
 from emprot_core.registry import Entry
 
@@ -31,13 +32,13 @@ def export_component(name: str, modules: Sequence[str] = ()) -> str:
     Raises:
         ConfigError: the name is unknown or ambiguous.
     """
-    names = Names(registry.entries())
+    names = Names(registry.entries(), Faults())
     entry = find(name, names, "--export")
     blocks, waiting = [], [entry]
     while waiting:
         one = waiting.pop(0)
         blocks.append("\n".join(_block(one, {}, names)))
-        waiting += [needed for p in bindable(one).values() if p.required and (needed := _only_choice(p, names))]
+        waiting += [needed for p in bindable(one).values() if p.required and (needed := names.filed_as(p.annotation))]
     head = f"# {entry.short_selector} and its parameters, to be read after another file that is to use it:\n"
     head += "#   emprot-run --gin_file=base.gin --gin_file=THIS_FILE\n" + _HEADER
     return "\n".join([head, *(f"import {module}\n" for module in modules), _use(entry, names), "\n\n".join(blocks)])
@@ -45,17 +46,14 @@ def export_component(name: str, modules: Sequence[str] = ()) -> str:
 
 def export_config(config: Config) -> str:
     """The config as one file that gives the same, with every parameter of every component that it builds."""
-    bindings = config.bindings
-    kept = reachable(bindings)
-    macros = [bindings.effective["", "", name] for name in needed_macros(kept, bindings)]
-    names = Names(bindings.entries.values())
+    tree = config.tree
+    macros = tree.needed_macros(tree.reachable)
     blocks = ["\n".join(f"import {module}" for module in config.modules), "\n".join(map(_line, macros))]
-    for selector in dict.fromkeys(node.selector for node in bindings.built):
+    for entry, bindings in tree.by_component().items():
         bound: dict[str, list[Binding]] = {}
-        for binding in sorted(kept, key=lambda binding: binding.scope):
-            if binding.selector == selector:
-                bound.setdefault(binding.parameter, []).append(binding)
-        blocks.append("\n".join(_block(bindings.entries[selector], bound, names)))
+        for binding in bindings:
+            bound.setdefault(binding.parameter, []).append(binding)
+        blocks.append("\n".join(_block(entry, bound, tree.names)))
     head = f"# {', '.join(config.files)} as one file, with every parameter of everything that is built:\n"
     head += "#   emprot-run --gin_file=THIS_FILE\n" + _HEADER
     return "\n".join([head, "\n\n".join(filter(None, blocks))])
@@ -81,35 +79,26 @@ def _block(entry: Entry, bound: Mapping[str, Sequence[Binding]], names: Names) -
 def _written(parameter: Parameter, names: Names) -> tuple[Any, ...]:
     """The value to write for a parameter that is not bound; nothing for a default that gin cannot write."""
     if parameter.required:
-        only = _only_choice(parameter, names)
-        return (_reference(only),) if only else (Macro(REQUIRED, Location("")),)
-    for entry in names.entries.values():
-        if entry.target is parameter.default:
-            return (Reference((), entry.selector, False, Location("")),)
+        only = names.filed_as(parameter.annotation)
+        return (use_of(only),) if only else (Macro(REQUIRED, Location("")),)
+    entry = names.filed_as(parameter.default)
+    if entry:
+        return (replace(use_of(entry), call=False),)
     return (parameter.default,) if is_literal(parameter.default) else ()
-
-
-def _only_choice(parameter: Parameter, names: Names) -> Entry | None:
-    """The component whose class the annotation names."""
-    return next((entry for entry in names.entries.values() if entry.target is parameter.annotation), None)
 
 
 def _choices(parameter: Parameter, names: Names) -> list[str]:
     kind = contract_kind(parameter.annotation)
-    known = [reference_text(entry.kind, entry.name) for entry in names.entries.values() if entry.kind == kind]
+    known = names.references(kind) if kind else []
     return [f"one of {' '.join(known)}"] if known else []
-
-
-def _reference(entry: Entry) -> Reference:
-    return Reference((), entry.selector, reference_text(entry.kind).endswith("()"), Location(""))
 
 
 def _use(entry: Entry, names: Names) -> str:
     """The statement that puts the component to use; a comment where it would displace others from a list."""
     others = [other for other in names.entries.values() if other is not entry]
     others.sort(key=lambda other: (other.kind not in ("core", "job"), other.selector))
-    reference = _reference(entry)
-    for name, in_list in takers(reference, others, names.entries):
+    reference = use_of(entry)
+    for name, in_list in takers(entry, others):
         return f"# used as {name} = [..., {reference}]\n" if in_list else f"{name} = {reference}\n"
     return ""
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from emprot_core.config.faults import COMMAND_LINE, Fault, Location, did_you_mean, nearest
+from emprot_core.config.faults import COMMAND_LINE, Fault, Faults, Location, did_you_mean, nearest
 from emprot_core.config.statements import Binding, Import, Include, parse
 
 SHIPPED = "emprot_gin_configs"
@@ -23,7 +23,7 @@ class Source:
 
     bindings: list[Binding] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
     files: list[str] = field(default_factory=list)  # as locations name them
 
     def position(self, location: Location) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from typing import Any
 from gin import config_parser
 
 from emprot_core.config.faults import COMMAND_LINE, Fault, Location
+from emprot_core.config.signature import Parameter
 from emprot_core.config.syntax import SELECTOR, WORD, WORDS, cut, depth, explain, unclosed, unclosed_fault
-from emprot_core.config.values import REQUIRED, Macro, Reference, Unreadable
+from emprot_core.config.values import REQUIRED, Macro, Reference, Scope, Unreadable
 
 MAX_NESTING = 50
 _KEY = re.compile(rf"\s*({SELECTOR})\s*=")
@@ -18,14 +19,23 @@ _BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")
 
 @dataclass(frozen=True)
 class Binding:
-    """scope/selector.parameter = value. A macro has no selector; its whole name is `parameter`."""
+    """scope/selector.parameter = value. A macro has no selector; its whole name is `parameter`.
+
+    Attributes:
+        value: what is written, references resolved once the binding is part of a tree.
+        meaning: the value with what macros stand for in their place, once the binding is part of a tree.
+        taker: the parameter that is bound, once the selector is resolved; None if it is a macro, or not bindable.
+        included: where the files around it include its file, outermost first.
+    """
 
     scope: str
     selector: str
     parameter: str
     value: Any
     location: Location
-    included: tuple[Location, ...] = ()  # where its file is included, outermost first
+    included: tuple[Location, ...] = ()
+    taker: Parameter | None = None
+    meaning: Any = None
 
     @property
     def is_macro(self) -> bool:
@@ -34,6 +44,14 @@ class Binding:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.scope, self.selector, self.parameter
+
+    @property
+    def holder(self) -> tuple[str, str]:
+        return self.scope, self.selector
+
+    @property
+    def scopes(self) -> Scope:
+        return tuple(filter(None, self.scope.split("/")))
 
     def __str__(self) -> str:
         name = ".".join(filter(None, (self.selector.removeprefix("emprot."), self.parameter)))

@@ -3,11 +3,11 @@
 import collections.abc
 import inspect
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from emprot_core.config.signature import EMPTY, bindable, is_union, returned
-from emprot_core.config.values import Constant, Reference, Unreadable
+from emprot_core.config.values import Constant, Macro, Unreadable, Use, use_of
 from emprot_core.kinds import KINDS, contract_kind
 from emprot_core.registry import Entry
 
@@ -23,25 +23,25 @@ class Misfit(NamedTuple):
     annotation: Any
 
 
-def misfit(value: Any, annotation: Any, entries: Mapping[str, Entry]) -> Misfit | None:
-    """The first part of `value` that does not fit `annotation`; None if all does. `entries`: components by selector."""
+def misfit(value: Any, annotation: Any) -> Misfit | None:
+    """The first part of `value` that does not fit `annotation`; None if all does."""
     annotation = _bare(annotation)
     if isinstance(value, Constant):
         value = value.value
-    if isinstance(value, Unreadable) or annotation in (EMPTY, Any, object):
+    if isinstance(value, Unreadable | Macro) or annotation in (EMPTY, Any, object):
         return None
     alternatives = union_members(annotation)
     if len(alternatives) > 1:
-        found = [misfit(value, alternative, entries) for alternative in alternatives]
+        found = [misfit(value, alternative) for alternative in alternatives]
         if None in found:
             return None
         inner = [wrong for wrong in found if wrong and wrong.value is not value]
         return inner[0] if inner else Misfit(value, annotation)
-    if isinstance(value, Reference):
-        return None if _reference_fits(value, annotation, entries) else Misfit(value, annotation)
+    if isinstance(value, Use):
+        return None if _reference_fits(value, annotation) else Misfit(value, annotation)
     items = _items(value, annotation)
     if items is not None:
-        return next((wrong for item, wanted in items if (wrong := misfit(item, wanted, entries))), None)
+        return next((wrong for item, wanted in items if (wrong := misfit(item, wanted))), None)
     return None if _literal_fits(value, annotation) else Misfit(value, annotation)
 
 
@@ -51,11 +51,15 @@ def union_members(annotation: Any) -> Sequence[Any]:
     return typing.get_args(annotation) if is_union(typing.get_origin(annotation)) else (annotation,)
 
 
+def literal_choices(annotation: Any) -> list[Any]:
+    """What a parameter may be one of; empty if it is not limited to some values."""
+    literals = [member for member in union_members(annotation) if typing.get_origin(member) is typing.Literal]
+    return [choice for literal in literals for choice in typing.get_args(literal)]
+
+
 def takes_words(annotation: Any) -> bool:
     """Whether a parameter is a string or one of some strings, or may be."""
-    members = union_members(annotation)
-    literals = [typing.get_args(member) for member in members if typing.get_origin(member) is typing.Literal]
-    return str in members or any(isinstance(choice, str) for choices in literals for choice in choices)
+    return str in union_members(annotation) or any(isinstance(choice, str) for choice in literal_choices(annotation))
 
 
 def is_number(annotation: Any) -> bool:
@@ -63,15 +67,16 @@ def is_number(annotation: Any) -> bool:
     return all(member in (int, float, complex, type(None)) for member in union_members(annotation))
 
 
-def takers(reference: Reference, holders: Iterable[Entry], entries: Mapping[str, Entry]) -> Iterator[tuple[str, bool]]:
-    """The parameters of `holders` that a reference can be bound to, and whether as an item of a list."""
+def takers(entry: Entry, holders: Iterable[Entry]) -> Iterator[tuple[str, bool]]:
+    """The parameters of `holders` that a reference to the component can be bound to, and whether in a list."""
+    reference = use_of(entry)
     for holder in holders:
         for name, parameter in bindable(holder).items():
-            if misfit(object(), parameter.annotation, entries) is None:
+            if misfit(object(), parameter.annotation) is None:
                 continue  # takes anything
-            if misfit(reference, parameter.annotation, entries) is None:
+            if misfit(reference, parameter.annotation) is None:
                 yield f"{holder.short_selector}.{name}", False
-            elif misfit([reference], parameter.annotation, entries) is None:
+            elif misfit([reference], parameter.annotation) is None:
                 yield f"{holder.short_selector}.{name}", True
 
 
@@ -116,10 +121,8 @@ def _literal_fits(value: Any, annotation: Any) -> bool:
     return _is_instance(value, wanted)
 
 
-def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str, Entry]) -> bool:
-    entry = entries.get(reference.name)
-    if entry is None:
-        return True
+def _reference_fits(reference: Use, annotation: Any) -> bool:
+    entry = reference.entry
     kind = contract_kind(annotation)
     if kind and entry.kind == "object":  # it may fulfil any contract
         return not (reference.call and KINDS[kind].late)

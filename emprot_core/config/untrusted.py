@@ -18,13 +18,13 @@ def tell_what_it_would_do(file: str) -> str:
     source, left_out = read_shipped_only(file)
     if source.faults:
         raise ConfigError(source.faults)
-    names = Names(registry.entries())
+    names = Names(registry.entries(), source.faults)
     called: dict[str, str] = {}
     for binding in source.bindings:
         for leaf in leaves(binding.value):
             if isinstance(leaf, Reference):
-                found = names.matches(leaf.name)
-                known = found[0].origin if len(found) == 1 else "NOT REGISTERED HERE: an import would have to bring it"
+                entry = names.one(leaf.name)
+                known = entry.origin if entry else "NOT REGISTERED HERE: an import would have to bring it"
                 called.setdefault(str(leaf), f"{known}  ({leaf.location})")
     called = dict(sorted(called.items(), key=lambda item: not item[1].startswith("NOT")))  # what is strange comes first
     sections = {
