@@ -114,12 +114,9 @@ def _note_unused_macros(tree: Tree, all_was_read: bool) -> None:
     If not all was read, what is missing may use the macro. Then only a name that some parameter has is a fault.
     """
     for name, binding in tree.macros.items():
-        if name in tree.used_macros:
+        if name in tree.used_macros or tree.names.is_component(name, binding.location):
             continue
-        if tree.names.one(name):
-            message = f"{name} is a component; a value is bound to one of its parameters"
-            tree.faults.note("bare-name", message, binding.location, f"{name}.parameter = ...")
-        elif all_was_read or tree.names.with_parameter(name):
+        if all_was_read or tree.names.with_parameter(name):
             message = f"{name} = ... defines a macro that nothing uses"
             tree.faults.note("bare-name", message, binding.location, *_bare_advice(name, tree))
 

@@ -45,6 +45,14 @@ class Names:
             self.faults.note("unknown-component", message, location, *self._similar(name))
         return found[0] if len(found) == 1 else None
 
+    def is_component(self, name: str, location: Location) -> bool:
+        """Whether the name that a value is bound to is that of a component. It is a fault then."""
+        entry = self.one(name)
+        if entry:
+            message = f"{name} is a component; a value is bound to one of its parameters"
+            self.faults.note("bare-name", message, location, f"{name}.parameter = ...")
+        return entry is not None
+
     def filed_as(self, target: Any) -> Entry | None:
         """The component whose class or function this is."""
         return next((entry for entry in self.entries.values() if entry.target is target), None)

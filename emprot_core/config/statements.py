@@ -23,9 +23,10 @@ class Binding:
 
     Attributes:
         value: what is written, references resolved once the binding is part of a tree.
-        meaning: the value with what macros stand for in their place, once the binding is part of a tree.
-        taker: the parameter that is bound, once the selector is resolved; None if it is a macro, or not bindable.
         included: where the files around it include its file, outermost first.
+        taker: the parameter that is bound, once the selector is resolved; None if it is a macro, or not bindable.
+        meaning: the value with what macros stand for in their place, once the binding is part of a tree.
+        macros: names of the macros that the meaning came through.
     """
 
     scope: str
@@ -36,6 +37,7 @@ class Binding:
     included: tuple[Location, ...] = ()
     taker: Parameter | None = None
     meaning: Any = None
+    macros: frozenset[str] = frozenset()
 
     @property
     def is_macro(self) -> bool:
@@ -47,7 +49,8 @@ class Binding:
 
     @property
     def holder(self) -> tuple[str, str]:
-        return self.scope, self.selector
+        """What gets the value: a component in a scope, or a macro."""
+        return self.scope, self.selector or f"%{self.parameter}"
 
     @property
     def scopes(self) -> Scope:

@@ -7,7 +7,6 @@ A macro's value is built in the scope that is the macro's name.
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
 
 from emprot_core.config.faults import Location
 from emprot_core.config.names import Names
@@ -119,16 +118,8 @@ class Tree:
                     waiting.append((component.statements, component.scope))
                 elif isinstance(leaf, Macro) and leaf.name not in macros:
                     macros.add(leaf.name)
-                    waiting.append((self._definitions.get(leaf.name, []), leaf.scope))
+                    waiting.append((self._by_holder.get(("", f"%{leaf.name}"), []), scope))
         return list(found)
-
-    @cached_property
-    def _definitions(self) -> dict[str, list[Binding]]:
-        found: dict[str, list[Binding]] = {}
-        for binding in self.statements:
-            if binding.is_macro:
-                found.setdefault(binding.parameter, []).append(binding)
-        return found
 
     @cached_property
     def macros(self) -> dict[str, Binding]:
@@ -138,7 +129,7 @@ class Tree:
     @cached_property
     def used_macros(self) -> set[str]:
         """Names of the macros that any statement uses."""
-        return {name for binding in self.statements for name in macros_in(binding.value)}
+        return {name for binding in self.statements for name in binding.macros}
 
     @cached_property
     def reachable(self) -> list[Binding]:
@@ -158,20 +149,10 @@ class Tree:
 
     def needed_macros(self, bindings: Iterable[Binding]) -> list[Binding]:
         """The definitions of the macros that these bindings need, in the order of the statements."""
-        needed: set[str] = set()
-        waiting = [binding.value for binding in bindings]
-        while waiting:
-            new = macros_in(waiting.pop()) - needed
-            needed |= new
-            waiting += [self.macros[name].value for name in new]
+        needed = {name for binding in bindings for name in binding.macros}
         return [definition for name, definition in self.macros.items() if name in needed]
 
     def source(self, binding: Binding) -> Binding:
         """Where the value of a binding is written: a macro's definition, if the value is a macro alone."""
         macro = binding.value
         return self.source(self.macros[macro.name]) if isinstance(macro, Macro) else binding
-
-
-def macros_in(value: Any) -> set[str]:
-    """Names of the macros that a value holds."""
-    return {leaf.name for leaf in leaves(value) if isinstance(leaf, Macro)}

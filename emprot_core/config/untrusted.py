@@ -15,7 +15,7 @@ def tell_what_it_would_do(file: str) -> str:
     Raises:
         ConfigError: the file is missing, or cannot be read as gin.
     """
-    source, left_out = read_shipped_only(file)
+    source = read_shipped_only(file)
     if source.faults:
         raise ConfigError(source.faults)
     names = Names(registry.entries(), source.faults)
@@ -29,7 +29,7 @@ def tell_what_it_would_do(file: str) -> str:
     called = dict(sorted(called.items(), key=lambda item: not item[1].startswith("NOT")))  # what is strange comes first
     sections = {
         "it would import, and so run, these modules": [f"{i.module}  ({i.location})" for i in source.imports],
-        "it would include these files, which were not read": [f"{i.filename}  ({i.location})" for i in left_out],
+        "it would include these files, which were not read": [f"{i.filename}  ({i.location})" for i in source.left_out],
         "it refers to these components": [f"{name}  {where}" for name, where in called.items()],
     }
     lines = [f"{', '.join(source.files)}: read only; nothing was imported, built or written"]
