@@ -1,10 +1,9 @@
 """All checks of a config that was read: nothing is built, every fault is found in one go."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from emprot_core.config.check_values import note_wrong_values
-from emprot_core.config.faults import Fault, Location, did_you_mean, nearest
+from emprot_core.config.faults import Location, did_you_mean, nearest
 from emprot_core.config.signature import accepted, bindable, parameters, reference_text
 from emprot_core.config.statements import Binding
 from emprot_core.config.tree import ROOT, Component, Tree
@@ -29,14 +28,6 @@ def check(tree: Tree, config: Location) -> None:
     if not codes & _BROKEN_NAMES:  # a broken name may be the missing reference
         _note_unused(tree)
     _note_unused_macros(tree, all_was_read=not codes & _UNREAD)
-    if "missing-file" in codes:
-        tree.faults[:] = [_perhaps_not_found(fault) for fault in tree.faults]
-
-
-def _perhaps_not_found(fault: Fault) -> Fault:
-    if fault.code not in ("missing", "undefined-macro"):
-        return fault
-    return replace(fault, help=(*fault.help, "or a file that was not found was to give it"))
 
 
 def _note_missing(tree: Tree, config: Location) -> None:
@@ -73,15 +64,9 @@ def _example(component: Component, parameter: str, tree: Tree) -> str:
 def _note_unused(tree: Tree) -> None:
     """Components that are bound and that no statement, not even an overridden one, refers to in that scope."""
     used = {statement.holder for component in tree.mentioned for statement in component.statements}
-    loose: dict[tuple[str, str], Binding] = {}
     for binding in tree.statements:
         if not binding.is_macro and binding.holder not in used:
-            loose.setdefault(binding.holder, binding)
-    starts = [tree.component(tree.names.entries[b.selector], b.scopes) for b in loose.values()]
-    # What only unused components refer to is not reported beside them.
-    used |= {statement.holder for component in tree.mentioned_by(starts) for statement in component.statements}
-    for holder, binding in loose.items():
-        if holder not in used:
+            used.add(binding.holder)  # once, not for each of its parameters
             _note_unused_component(binding, tree)
 
 

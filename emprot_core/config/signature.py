@@ -3,9 +3,10 @@
 import inspect
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
+from types import SimpleNamespace, UnionType
 from typing import Any
 
 from emprot_core.config.faults import NO_BREAK
@@ -13,6 +14,8 @@ from emprot_core.kinds import KINDS, contract_kind
 from emprot_core.registry import Entry
 
 EMPTY = inspect.Parameter.empty
+UNIONS = (typing.Union, UnionType)
+"""The origins of Union[a, b] and of a | b."""
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -72,7 +75,7 @@ def annotation_text(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return annotation_text(arguments[0])
-    if is_union(origin):
+    if origin in UNIONS:
         return " | ".join(map(annotation_text, arguments))
     if origin is typing.Literal:
         return "Literal[" + ", ".join(map(repr, arguments)) + "]"
@@ -99,11 +102,6 @@ def kind_text(kind: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
-def is_union(origin: Any) -> bool:
-    """Whether the origin of an annotation is that of Union[a, b] or of a | b."""
-    return origin is typing.Union or getattr(origin, "__name__", "") == "UnionType"
-
-
 def _is_late(kind: str, position: int, parameter: inspect.Parameter) -> bool:
     """Late parameters may have other names in a stranger's component, but their place is the same."""
     late = KINDS[kind].late
@@ -111,19 +109,11 @@ def _is_late(kind: str, position: int, parameter: inspect.Parameter) -> bool:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by parameter name, where they can be resolved."""
+    """Annotations by parameter name. One that names what is imported for type checkers only is left out."""
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):  # a name that is imported for type checkers only: one by one
-        written = getattr(function, "__annotations__", {})
-        return {name: hint for name in written for hint in _resolved(written[name], function)}
-
-
-def _resolved(annotation: Any, function: Any) -> list[Any]:
-    """The annotation, or nothing."""
-    alone = SimpleNamespace(__annotations__={"it": annotation})
-    try:
-        return [typing.get_type_hints(alone, function.__globals__, include_extras=True)["it"]]
-    except (NameError, TypeError, AttributeError):
-        return []
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        alone = SimpleNamespace(__annotations__={name: annotation})
+        with suppress(NameError, TypeError, AttributeError):
+            hints |= typing.get_type_hints(alone, function.__globals__, include_extras=True)
+    return hints

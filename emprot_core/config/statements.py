@@ -9,12 +9,10 @@ from gin import config_parser
 
 from emprot_core.config.faults import COMMAND_LINE, Fault, Location
 from emprot_core.config.signature import Parameter
-from emprot_core.config.syntax import SELECTOR, WORD, WORDS, cut, depth, explain, unclosed, unclosed_fault
+from emprot_core.config.syntax import SELECTOR, WORD, WORDS, Piece, bracket_fault, cut, explain
 from emprot_core.config.values import REQUIRED, Macro, Reference, Scope, Unreadable
 
-MAX_NESTING = 50
 _KEY = re.compile(rf"\s*({SELECTOR})\s*=")
-_BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")
 
 
 @dataclass(frozen=True)
@@ -91,80 +89,51 @@ class Parsed:
 def parse(text: str, file: str) -> Parsed:
     """The statements of a gin text. `file` is how locations name it."""
     parsed = Parsed()
-    for first_line, lines in cut(text):
-        block = _BLOCK.match(lines[0])
-        if block:
-            _parse_block(block[1], first_line, lines, file, parsed)
-        else:
-            _parse_piece(first_line, lines, file, parsed)
+    for piece in cut(text, file):
+        fault = bracket_fault(piece)
+        if fault is None:
+            try:
+                parsed.statements += _read(piece)
+            except SyntaxError as error:
+                fault = explain(str(error.msg), piece.locate(error.lineno or 1))
+            except (tokenize.TokenError, ValueError) as error:
+                fault = explain(str(error.args[0]), piece.locate(1))
+        if fault:
+            _note_fault(fault, piece, parsed)
     return parsed
 
 
-def _parse_block(name: str, first_line: int, lines: list[str], file: str, parsed: Parsed) -> None:
-    """`name:` and indented `parameter = value` lines are read as one statement each."""
-    inside = [i for i in range(1, len(lines)) if lines[i].strip() and not lines[i].lstrip().startswith("#")]
-    if not inside:
-        help = ("indent its lines: parameter = value",)
-        parsed.faults.append(Fault("syntax", f"the block {name}: is empty", Location(file, first_line, lines[0]), help))
-        return
-    indent = lines[inside[0]][: -len(lines[inside[0]].lstrip())]
-    members = [i for i in inside if re.match(f"{indent}[A-Za-z_]", lines[i]) or i == inside[0]]
-    for i, end in zip(members, [*members[1:], len(lines)], strict=True):
-        piece = [f"{name}.{lines[i].lstrip()}", *lines[i + 1 : end]]
-        _parse_piece(first_line + i, piece, file, parsed, shown=lines[i:end])
+def _read(piece: Piece) -> list[Statement]:
+    """What gin's parser makes of a piece.
+
+    Raises:
+        SyntaxError, TokenError, ValueError: of the parser.
+    """
+    delegate = _Delegate(piece)
+    delegate.parser = config_parser.ConfigParser(piece.text, delegate)
+    read: list[Statement] = []
+    for statement in delegate.parser:
+        location = piece.locate(statement.location.line_num)
+        if isinstance(statement, config_parser.IncludeStatement):
+            read.append(Include(statement.filename, location))
+        elif isinstance(statement, config_parser.ImportStatement):
+            read.append(Import(statement.module, location))
+        else:
+            read.append(_binding(statement.scope, statement.selector, statement.arg_name, statement.value, location))
+    return read
 
 
-def _parse_piece(first_line: int, lines: list[str], file: str, parsed: Parsed, shown: list[str] | None = None) -> None:
-    """One statement; `shown` are its lines as the file has them."""
-    shown = shown or lines
-
-    def locate(line: int) -> Location:
-        line = min(max(line, 1), len(shown))  # the parser may blame the line after the last
-        return Location(file, first_line + line - 1, shown[line - 1])
-
-    text = "\n".join(lines)
-    found = unclosed(text)
-    if found:
-        _note_fault(unclosed_fault(found[1], locate(found[0] + 1)), text, locate(1), parsed)
-        return
-    if depth(text) > MAX_NESTING:
-        message = f"brackets are nested {depth(text)} deep, at most {MAX_NESTING} are read"
-        _note_fault(Fault("too-large", message, locate(1)), text, locate(1), parsed)
-        return
-    delegate = _Delegate(lines, locate)
-    read = []
-    try:
-        parser = config_parser.ConfigParser(text, delegate)
-        delegate.parser = parser
-        for statement in parser:
-            if not isinstance(statement, config_parser.BlockDeclaration):  # its bindings follow
-                read.append(_translate(statement, locate(statement.location.line_num)))
-    except (SyntaxError, tokenize.TokenError, ValueError) as error:
-        line = error.lineno if isinstance(error, SyntaxError) else None
-        cause = error if isinstance(error, SyntaxError) else SyntaxError(str(error.args[0]))
-        _note_fault(explain(cause, locate(line or 1)), "" if read else text, locate(1), parsed)
-    parsed.statements.extend(read)
-
-
-def _note_fault(fault: Fault, text: str, location: Location, parsed: Parsed) -> None:
+def _note_fault(fault: Fault, piece: Piece, parsed: Parsed) -> None:
     """A binding whose value cannot be read stays a binding, so that it is not called missing as well."""
-    key = _KEY.match(text)
+    key = _KEY.match(piece.text)
     if not key:
         parsed.faults.append(fault)
         return
-    words = WORDS if location.file == COMMAND_LINE else WORD
-    value = text[key.end() :].split("#")[0].strip()
-    scope, selector, parameter = config_parser.parse_binding_key(key[1])
+    words = WORDS if piece.file == COMMAND_LINE else WORD
+    value = piece.text[key.end() :].split("#")[0].strip()
     unreadable = Unreadable(value if words.fullmatch(value) else "", fault)
-    parsed.statements.append(_binding(scope, selector, parameter, unreadable, location))
-
-
-def _translate(statement: Any, location: Location) -> Statement:
-    if isinstance(statement, config_parser.IncludeStatement):
-        return Include(statement.filename, location)
-    if isinstance(statement, config_parser.ImportStatement):
-        return Import(statement.module, location)
-    return _binding(statement.scope, statement.selector, statement.arg_name, statement.value, location)
+    scope, selector, parameter = config_parser.parse_binding_key(key[1])
+    parsed.statements.append(_binding(scope, selector, parameter, unreadable, piece.locate(1)))
 
 
 def _binding(scope: str, selector: str, parameter: str, value: Any, location: Location) -> Binding:
@@ -174,13 +143,12 @@ def _binding(scope: str, selector: str, parameter: str, value: Any, location: Lo
 
 
 class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
-    """Makes plain values of references and macros; knows where the parser stands."""
+    """Makes plain values of references and macros. It knows where the parser stands."""
 
     parser: config_parser.ConfigParser
 
-    def __init__(self, lines: list[str], locate: Any):
-        self._lines = lines
-        self._locate = locate
+    def __init__(self, piece: Piece):
+        self._piece = piece
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
         *scopes, name = scoped_configurable_name.split("/")
@@ -191,7 +159,8 @@ class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has 
         return Macro(name, self._place(macro_name))
 
     def _place(self, name: str) -> Location:
+        lines = self._piece.lines
         line = self.parser.current_token.start[0]  # one token ahead, perhaps on a later line
-        while line > 1 and (line > len(self._lines) or name not in self._lines[line - 1]):
+        while line > 1 and (line > len(lines) or name not in lines[line - 1]):
             line -= 1
-        return self._locate(line)
+        return self._piece.locate(line)

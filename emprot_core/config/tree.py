@@ -100,26 +100,17 @@ class Tree:
                     self._grow([*path, child])
 
     @cached_property
-    def mentioned(self) -> list[Component]:
-        """What `run` leads to if every statement counts, also those that a later one overrides."""
-        root = list(self.built)[:1]
-        return root + self.mentioned_by(root)
-
-    def mentioned_by(self, components: Iterable[Component]) -> list[Component]:
-        """What references lead to from these components, however far, if every statement counts."""
-        found: dict[Component, None] = {}
-        macros: set[str] = set()
-        waiting = [(component.statements, component.scope) for component in components]
+    def mentioned(self) -> dict[Component, None]:
+        """What any statement refers to, also one that a later statement overrides; and `run` itself."""
+        found = dict.fromkeys(list(self.built)[:1])
+        waiting = [(statement, statement.scopes) for statement in reversed(self.statements)]
         while waiting:
-            statements, scope = waiting.pop()
-            for leaf in (leaf for statement in statements for leaf in leaves(statement.value)):
-                if isinstance(leaf, Use) and (component := self.at(leaf, scope)) not in found:
-                    found[component] = None
-                    waiting.append((component.statements, component.scope))
-                elif isinstance(leaf, Macro) and leaf.name not in macros:
-                    macros.add(leaf.name)
-                    waiting.append((self._by_holder.get(("", f"%{leaf.name}"), []), scope))
-        return list(found)
+            statement, scope = waiting.pop()
+            for child in (self.at(leaf, scope) for leaf in leaves(statement.value) if isinstance(leaf, Use)):
+                if child not in found:
+                    found[child] = None
+                    waiting += [(inner, child.scope) for inner in child.statements]
+        return found
 
     @cached_property
     def macros(self) -> dict[str, Binding]:

@@ -3,10 +3,10 @@
 import collections.abc
 import inspect
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from emprot_core.config.signature import EMPTY, bindable, is_union, returned
+from emprot_core.config.signature import EMPTY, UNIONS, bindable, returned
 from emprot_core.config.values import Constant, Macro, Unreadable, Use, use_of
 from emprot_core.kinds import KINDS, contract_kind
 from emprot_core.registry import Entry
@@ -48,7 +48,7 @@ def misfit(value: Any, annotation: Any) -> Misfit | None:
 def union_members(annotation: Any) -> Sequence[Any]:
     """The alternatives of an annotation, or it alone."""
     annotation = _bare(annotation)
-    return typing.get_args(annotation) if is_union(typing.get_origin(annotation)) else (annotation,)
+    return typing.get_args(annotation) if typing.get_origin(annotation) in UNIONS else (annotation,)
 
 
 def literal_choices(annotation: Any) -> list[Any]:
@@ -118,7 +118,7 @@ def _literal_fits(value: Any, annotation: Any) -> bool:
         return False  # `_items` takes those that fit; a string is no sequence of strings
     if typing.is_typeddict(wanted):
         return isinstance(value, dict)
-    return _is_instance(value, wanted)
+    return _holds(isinstance, value, wanted)
 
 
 def _reference_fits(reference: Use, annotation: Any) -> bool:
@@ -137,19 +137,13 @@ def _reference_fits(reference: Use, annotation: Any) -> bool:
         return wanted is type or not isinstance(wanted, type) or getattr(wanted, "_is_protocol", False)
     if not gives_class:  # a function: its annotation may say what it gives
         given = returned(entry)
-        return not isinstance(given, type) or given is EMPTY or _is_subclass(given, wanted)
-    return wanted is not typing.Literal and _is_subclass(entry.target, wanted)
+        return not isinstance(given, type) or given is EMPTY or _holds(issubclass, given, wanted)
+    return wanted is not typing.Literal and _holds(issubclass, entry.target, wanted)
 
 
-def _is_instance(value: Any, wanted: Any) -> bool:
+def _holds(test: Callable[[Any, Any], bool], given: Any, wanted: Any) -> bool:
+    """isinstance or issubclass; True where it cannot be told, as for a protocol or for what is no class at all."""
     try:
-        return isinstance(value, wanted)
-    except TypeError:  # a protocol that cannot be tested, or no class at all
-        return True
-
-
-def _is_subclass(given: Any, wanted: Any) -> bool:
-    try:
-        return issubclass(given, wanted)
+        return test(given, wanted)
     except TypeError:
         return True
