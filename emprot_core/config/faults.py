@@ -56,6 +56,8 @@ class Faults(list[Fault]):
     """The one list of a load: every step notes in it what it finds."""
 
     def note(self, code: str, message: str, location: Location, *help: str) -> None:
+        if code in ("missing", "undefined-macro") and any(fault.code == "missing-file" for fault in self):
+            help = (*help, "or a file that was not found was to give it")
         self.append(Fault(code, message, location, help))
 
 

@@ -90,50 +90,48 @@ def parse(text: str, file: str) -> Parsed:
     """The statements of a gin text. `file` is how locations name it."""
     parsed = Parsed()
     for piece in cut(text, file):
-        fault = bracket_fault(piece)
-        if fault is None:
-            try:
-                parsed.statements += _read(piece)
-            except SyntaxError as error:
-                fault = explain(str(error.msg), piece.locate(error.lineno or 1))
-            except (tokenize.TokenError, ValueError) as error:
-                fault = explain(str(error.args[0]), piece.locate(1))
-        if fault:
-            _note_fault(fault, piece, parsed)
+        read: list[Statement] = []
+        fault = bracket_fault(piece) or _read(piece, read)
+        unreadable = _unreadable(piece, fault) if fault and not read else None
+        if unreadable:
+            read.append(unreadable)
+        elif fault:
+            parsed.faults.append(fault)
+        parsed.statements += read
     return parsed
 
 
-def _read(piece: Piece) -> list[Statement]:
-    """What gin's parser makes of a piece.
-
-    Raises:
-        SyntaxError, TokenError, ValueError: of the parser.
-    """
+def _read(piece: Piece, read: list[Statement]) -> Fault | None:
+    """Add what gin's parser makes of a piece, up to a fault."""
     delegate = _Delegate(piece)
-    delegate.parser = config_parser.ConfigParser(piece.text, delegate)
-    read: list[Statement] = []
-    for statement in delegate.parser:
-        location = piece.locate(statement.location.line_num)
-        if isinstance(statement, config_parser.IncludeStatement):
-            read.append(Include(statement.filename, location))
-        elif isinstance(statement, config_parser.ImportStatement):
-            read.append(Import(statement.module, location))
-        else:
-            read.append(_binding(statement.scope, statement.selector, statement.arg_name, statement.value, location))
-    return read
+    try:
+        delegate.parser = config_parser.ConfigParser(piece.text, delegate)
+        for statement in delegate.parser:
+            location = piece.locate(statement.location.line_num)
+            if isinstance(statement, config_parser.IncludeStatement):
+                read.append(Include(statement.filename, location))
+            elif isinstance(statement, config_parser.ImportStatement):
+                read.append(Import(statement.module, location))
+            else:
+                key = statement.scope, statement.selector, statement.arg_name
+                read.append(_binding(*key, statement.value, location))
+    except SyntaxError as error:
+        return explain(str(error.msg), piece.locate(error.lineno or 1))
+    except (tokenize.TokenError, ValueError) as error:
+        return explain(str(error.args[0]), piece.locate(1))
+    return None
 
 
-def _note_fault(fault: Fault, piece: Piece, parsed: Parsed) -> None:
+def _unreadable(piece: Piece, fault: Fault) -> Binding | None:
     """A binding whose value cannot be read stays a binding, so that it is not called missing as well."""
     key = _KEY.match(piece.text)
     if not key:
-        parsed.faults.append(fault)
-        return
+        return None
     words = WORDS if piece.file == COMMAND_LINE else WORD
     value = piece.text[key.end() :].split("#")[0].strip()
     unreadable = Unreadable(value if words.fullmatch(value) else "", fault)
     scope, selector, parameter = config_parser.parse_binding_key(key[1])
-    parsed.statements.append(_binding(scope, selector, parameter, unreadable, piece.locate(1)))
+    return _binding(scope, selector, parameter, unreadable, piece.locate(1))
 
 
 def _binding(scope: str, selector: str, parameter: str, value: Any, location: Location) -> Binding:
