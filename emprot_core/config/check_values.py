@@ -1,8 +1,10 @@
 """Whether every bound value is one that its parameter can take."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Literal, get_origin
+from typing import Any
 
 from emprot_core.config.faults import Location, did_you_mean, nearest
 from emprot_core.config.names import Names
@@ -10,7 +12,7 @@ from emprot_core.config.signature import annotation_text, kind_text, reference_t
 from emprot_core.config.statements import Binding
 from emprot_core.config.tree import Tree
 from emprot_core.config.types import Misfit, literal_choices, misfit, union_members
-from emprot_core.config.values import Macro, Use, as_text, leaves
+from emprot_core.config.values import Use, as_text, leaves
 from emprot_core.kinds import KINDS, contract_kind
 
 
@@ -29,8 +31,8 @@ def note_wrong_values(binding: Binding, tree: Tree) -> None:
         return
     message += f"got {as_text(wrong.value)}"
     message += f" ({type(wrong.value).__name__})" if wrong.value is not None else ""
-    location, macro_advice = _macro_place(binding, tree)
-    tree.faults.note("type", message, location, *_type_advice(wrong, tree.names), *macro_advice)
+    location, macro_advice = _place(binding, tree)
+    tree.faults.note("type", message, location, *_advice(wrong, tree.names), *macro_advice)
 
 
 def _note_wrong_reference(message: str, use: Use, wrong: Misfit, tree: Tree) -> None:
@@ -42,11 +44,12 @@ def _note_wrong_reference(message: str, use: Use, wrong: Misfit, tree: Tree) -> 
         tree.faults.note("call-style", message, use.location, f"add parentheses: {called}")
         return
     message += f"got {use}, {kind_text(use.entry.kind)}"
-    advice = _in_brackets(wrong) or _registered(wrong, tree.names)
+    advice = _repaired(wrong) or _registered(wrong, tree.names)
     tree.faults.note("kind", message, use.location, *advice)
 
 
 def _wanted(wrong: Misfit) -> str:
+    """What would fit, in words."""
     kinds = _kinds(wrong)
     if not kinds:
         return annotation_text(wrong.annotation)
@@ -59,53 +62,53 @@ def _kinds(wrong: Misfit) -> list[str]:
     return sorted({kind for member in union_members(wrong.annotation) if (kind := contract_kind(member))})
 
 
-def _registered(wrong: Misfit, names: Names) -> list[str]:
-    found = [(kind, names.references(kind)) for kind in _kinds(wrong)]
-    return [f"registered: {', '.join(references)}" for kind, references in found if references]
+def _registered(wrong: Misfit, names: Names) -> Sequence[str]:
+    """The components that would fit."""
+    found = [", ".join(names.references(kind)) for kind in _kinds(wrong)]
+    return [f"registered: {references}" for references in found if references]
 
 
-def _type_advice(wrong: Misfit, names: Names) -> Iterator[str]:
-    value, kinds = wrong.value, _kinds(wrong)
-    origins = [get_origin(member) or member for member in union_members(wrong.annotation)]
-    if isinstance(value, list) and tuple in origins:
-        yield f"a tuple has parentheses: {as_text(tuple(value))}"
-    elif isinstance(value, tuple) and list in origins:
-        yield f"a list has brackets: {as_text(list(value))}"
-    elif isinstance(value, str) and value.startswith(("@", "%")):
-        yield f"without quotes: {value}"
-    elif isinstance(value, str) and kinds:
-        meant = [text for text in names.references(*kinds) if text.strip("@()").rpartition(".")[2] == value]
-        yield from did_you_mean(meant) or _registered(wrong, names)
-    elif isinstance(value, str) and Literal in origins:
-        choices = map(str, literal_choices(wrong.annotation))
-        yield from did_you_mean([repr(name) for name in nearest(value, choices)])
-    elif isinstance(value, str) and any(_reads_as(value, kind) for kind in (int, float) if kind in origins):
-        yield f"without quotes: {value}"
-    elif value is not None:
-        yield from _in_brackets(wrong)
+def _advice(wrong: Misfit, names: Names) -> Sequence[str]:
+    """What may have been meant by a literal that does not fit."""
+    value = wrong.value
+    if isinstance(value, str) and value.startswith(("@", "%")):
+        return [f"without quotes: {value}"]
+    kinds = _kinds(wrong)
+    if isinstance(value, str) and kinds:
+        meant = [reference for reference in names.references(*kinds) if value in re.findall(r"\w+", reference)]
+        return did_you_mean(meant) or _registered(wrong, names)
+    choices = nearest(value, map(str, literal_choices(wrong.annotation))) if isinstance(value, str) else []
+    return did_you_mean([repr(choice) for choice in choices]) or _repaired(wrong)
 
 
-def _in_brackets(wrong: Misfit) -> list[str]:
-    fits = misfit([wrong.value], wrong.annotation) is None
-    return [f"in brackets: {as_text([wrong.value])}"] if fits else []
+def _repaired(wrong: Misfit) -> Sequence[str]:
+    """The same value in a form that fits, if there is one."""
+    for advice, value in _other_forms(wrong.value):
+        if misfit(value, wrong.annotation) is None:
+            return [f"{advice}: {as_text(value)}"]
+    return []
 
 
-def _reads_as(text: str, number: type) -> bool:
-    try:
-        number(text)
-    except ValueError:
-        return False
-    return True
+def _other_forms(value: Any) -> Iterator[tuple[str, Any]]:
+    """Forms of a value that are easily taken for each other."""
+    if isinstance(value, list):
+        yield "a tuple has parentheses", tuple(value)
+    if isinstance(value, tuple):
+        yield "a list has brackets", list(value)
+    for number in (int, float) if isinstance(value, str) else ():
+        with suppress(ValueError):
+            yield "without quotes", number(value)
+    if value is not None:
+        yield "in brackets", [value]
 
 
-def _macro_place(binding: Binding, tree: Tree) -> tuple[Location, list[str]]:
+def _place(binding: Binding, tree: Tree) -> tuple[Location, list[str]]:
     """Where a wrong value stands, and advice. If a macro gives it that was set after it was used: at the macro."""
     location, advice = binding.location, []
-    for macro in (leaf for leaf in leaves(binding.value) if isinstance(leaf, Macro) and leaf.name in tree.macros):
-        definition = tree.macros[macro.name]
-        if tree.statements.index(definition) > tree.statements.index(binding):
-            location = definition.location
-            advice.append(f"{macro} is used at {binding.location}")
+    for macro in tree.needed_macros([binding]):
+        if tree.statements.index(macro) > tree.statements.index(binding):
+            location = macro.location
+            advice.append(f"%{macro} is used at {binding.location}")
         else:
-            advice.append(f"{macro.name} is set at {definition.location}")
+            advice.append(f"{macro} is set at {macro.location}")
     return location, advice
