@@ -57,7 +57,7 @@ def _do(options: argparse.Namespace) -> int:
     from emprot_core import config
 
     if options.untrusted:
-        from emprot_core.config.untrusted import tell_what_it_would_do
+        from emprot_core.config.describe import tell_what_it_would_do
 
         return _print(tell_what_it_would_do(options.gin_file[0]))
     loaded = config.load(

@@ -1,4 +1,4 @@
-"""The objects of a config, built with plain calls: no gin frame and no wrapper is left around any object."""
+"""Builds the objects of a config: a walk of its tree with plain calls. No wrapper is left around any object."""
 
 import re
 from collections.abc import Callable, Collection
@@ -13,17 +13,17 @@ from emprot_core.errors import EmprotError
 
 
 class Builder:
-    """Walks a tree and builds its components. It remembers which, in the order of building."""
+    """Builds components of a tree. `built` holds those built so far, in the order of building."""
 
     def __init__(self, tree: Tree):
         self._tree = tree
         self.built: dict[Component, None] = {}
 
     def arguments(self, component: Component, lazy: Collection[str] = ()) -> dict[str, Any]:
-        """The bound values of a component, references built. Those named in `lazy` come as callables that build.
+        """The values of the bound parameters of a component. References are built.
 
-        They are built in the order of the signature: what draws random numbers must not depend on the order of
-        statements.
+        A parameter that is named in `lazy` comes as a callable without arguments, which builds the value. The others
+        are built in the order of the signature, so that random numbers do not depend on the order of statements.
         """
         self.built[component] = None
         arguments = {}
@@ -45,7 +45,7 @@ class Builder:
         return replace(binding.meaning, leaf)
 
     def _object(self, component: Component, use: Use, binding: Binding) -> Any:
-        """What a reference in the value of a binding stands for: an object, or a factory of it."""
+        """The object that a reference in the value of a binding stands for, or a factory of it."""
         entry = component.entry
         target: Callable[..., Any] = entry.target
         arguments = self.arguments(component)
@@ -53,7 +53,7 @@ class Builder:
             return partial(target, **arguments)
         try:
             return target(**arguments)
-        except ValueError as error:  # how a constructor refuses a value: the user's mistake
+        except ValueError as error:  # a constructor refuses a value: this is the user's mistake
             mistake = error if isinstance(error, EmprotError) else EmprotError(str(error))
             self._add_notes(mistake, component, use, binding)
             if mistake is error:

@@ -1,4 +1,4 @@
-"""All checks of a config that was read: nothing is built, every fault is found in one go."""
+"""Checks of a whole config. Nothing is built, and every fault is found in one go."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,10 @@ _BROKEN_NAMES = _UNREAD | {"unknown-component", "ambiguous", "undefined-macro"}
 
 
 def check(tree: Tree, config: Location) -> None:
-    """Note what is wrong with the values and with the whole. A fault of the whole config is located at `config`."""
+    """Note every fault that the tree shows, and that was not noted while it grew.
+
+    `config` is the location of a fault that belongs to no line, such as a missing `run.job`.
+    """
     for binding in tree.statements:
         note_wrong_values(binding, tree)
     codes = {fault.code for fault in tree.faults}
@@ -31,7 +34,7 @@ def check(tree: Tree, config: Location) -> None:
 
 
 def _note_missing(tree: Tree, config: Location) -> None:
-    """Required parameters without a value, of all that would be built."""
+    """Note required parameters of the components that would be built, if they have no value."""
     reported = set()
     for component in tree.built:
         for binding in component.bound.values():
@@ -47,7 +50,7 @@ def _note_missing(tree: Tree, config: Location) -> None:
 
 
 def _missing(component: Component) -> list[str]:
-    """Required parameters without a value. One that a misspelt binding was meant for is not counted."""
+    """Names of the required parameters without a value. One that a misspelt binding was meant for does not count."""
     known = bindable(component.entry)
     meant = [close for parameter in component.bound if parameter not in known for close in nearest(parameter, known)]
     return [name for name, p in known.items() if p.required and name not in component.bound and name not in meant]
@@ -62,7 +65,7 @@ def _example(component: Component, parameter: str, tree: Tree) -> str:
 
 
 def _note_unused(tree: Tree) -> None:
-    """Components that are bound and that no statement, not even an overridden one, refers to in that scope."""
+    """Note bindings of components that no statement refers to in that scope. Overridden statements count too."""
     used = {statement.holder for component in tree.mentioned for statement in component.statements}
     for binding in tree.statements:
         if not binding.is_macro and binding.holder not in used:
@@ -94,12 +97,13 @@ def _use(entry: Entry, tree: Tree) -> str:
 
 
 def _note_unused_macros(tree: Tree, all_was_read: bool) -> None:
-    """Macros that no statement uses: a component in front of the name is missing, or the name is misspelt.
+    """Note macros that no statement uses. Most of them miss a component in front of the name, or are misspelt.
 
-    If not all was read, what is missing may use the macro. Then only a name that some parameter has is a fault.
+    If a file could not be read, that file may use the macro. Then only a name that is also that of a parameter is a
+    fault.
     """
     for name, binding in tree.macros.items():
-        if name in tree.used_macros or tree.names.is_component(name, binding.location):
+        if name in tree.used_macros or tree.names.note_if_component(name, binding.location):
             continue
         if all_was_read or tree.names.with_parameter(name):
             message = f"{name} = ... defines a macro that nothing uses"

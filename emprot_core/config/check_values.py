@@ -17,7 +17,7 @@ from emprot_core.kinds import KINDS, contract_kind
 
 
 def note_wrong_values(binding: Binding, tree: Tree) -> None:
-    """Note faults of the codes call-style, kind and type; also those of a binding that a later one overrides."""
+    """Note faults of the codes call-style, kind and type. Overridden bindings are checked too."""
     for leaf in leaves(binding.value):
         if isinstance(leaf, Use) and leaf.call and KINDS[leaf.entry.kind].late:
             message = f"{leaf} would be built now, but needs {KINDS[leaf.entry.kind].needs}"
@@ -103,7 +103,10 @@ def _other_forms(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _place(binding: Binding, tree: Tree) -> tuple[Location, list[str]]:
-    """Where a wrong value stands, and advice. If a macro gives it that was set after it was used: at the macro."""
+    """The location of a wrong value, and advice.
+
+    The value stands at the binding, or at the macro that gives it, whichever comes last.
+    """
     location, advice = binding.location, []
     for macro in tree.needed_macros([binding]):
         if tree.statements.index(macro) > tree.statements.index(binding):

@@ -1,4 +1,4 @@
-"""Plugin modules that a config or the command line names are imported once everything is read."""
+"""Imports of plugin modules that a config or the command line names. They follow when all files are read."""
 
 import os
 import sys
@@ -12,12 +12,13 @@ from emprot_core.config.statements import Import
 
 
 def import_all(plugins: Sequence[str], imports: Sequence[Import], faults: Faults) -> list[str]:
-    """Import the plugins of the command line, with all modules of a package, and what gin files import.
+    """Import the plugins of the command line, then the modules that gin files import. Gives their names.
 
-    Gives the names of the modules. What cannot be imported is a fault.
+    Of a plugin that is a package, all modules are imported. A module that cannot be imported is a fault.
     """
     if (plugins or imports) and os.getcwd() not in sys.path:
-        # A console script lacks the current directory, which `python -m` has. Last: it must not shadow a package.
+        # `python -m` has the current directory on the path; a console script has not. It comes last, so that no file
+        # in it shadows a package.
         sys.path.append(os.getcwd())
     registry.load_plugins()
     modules = []
@@ -36,7 +37,10 @@ def import_all(plugins: Sequence[str], imports: Sequence[Import], faults: Faults
 
 
 def only_registered(imports: Sequence[Import], faults: Faults) -> list[str]:
-    """The modules that a text read back from a checkpoint imports. All must be registered, so that it runs no code."""
+    """The modules that a text from a run imports. Nothing is imported here.
+
+    A module that is not registered yet is a fault, so that the text cannot run code.
+    """
     for statement in imports:
         module = statement.module
         if module not in registry.plugins():

@@ -1,5 +1,7 @@
-"""The names that a config may use: which component each stands for, by gin's rule that any ending of a full selector
-will do if it fits one component alone."""
+"""The names that a config may use, and the component that each stands for.
+
+The rule is gin's: any ending of a full selector will do, if it is the ending of no other.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,7 +16,7 @@ from emprot_core.registry import Entry
 
 
 class Names:
-    """The registered components, and what a misspelt name may have meant."""
+    """The registered components, and what a misspelt name may have meant. Faults of names are noted in `faults`."""
 
     def __init__(self, entries: Iterable[Entry], faults: Faults):
         self.entries = {entry.selector: entry for entry in entries}
@@ -35,7 +37,10 @@ class Names:
         return found[0] if len(found) == 1 else None
 
     def find(self, name: str, location: Location, written: str = "") -> Entry | None:
-        """The same, and a fault if there is not one. `written` is the name as the statement has it."""
+        """The component that a name means. If it does not mean one, that is a fault.
+
+        `written` is the name as the statement has it, with @ and parentheses.
+        """
         found = self.matches(name)
         if len(found) > 1:
             choices = ", ".join(entry.short_selector for entry in found)
@@ -45,24 +50,24 @@ class Names:
             self.faults.note("unknown-component", message, location, *self._similar(name))
         return found[0] if len(found) == 1 else None
 
-    def is_component(self, name: str, location: Location) -> bool:
-        """Whether the name that a value is bound to is that of a component. It is a fault then."""
-        entry = self.one(name)
-        if entry:
-            message = f"{name} is a component; a value is bound to one of its parameters"
-            self.faults.note("bare-name", message, location, f"{name}.parameter = ...")
-        return entry is not None
+    def note_if_component(self, name: str, location: Location) -> bool:
+        """Note a fault if a value is bound to a component itself. Gives whether it is."""
+        if self.one(name) is None:
+            return False
+        message = f"{name} is a component; a value is bound to one of its parameters"
+        self.faults.note("bare-name", message, location, f"{name}.parameter = ...")
+        return True
 
     def filed_as(self, target: Any) -> Entry | None:
         """The component whose class or function this is."""
         return next((entry for entry in self.entries.values() if entry.target is target), None)
 
     def references(self, *kinds: str) -> list[str]:
-        """How gin files refer to each component of these kinds."""
+        """How gin files refer to the components of these kinds, for example @models.Name()."""
         return [reference_text(entry.kind, entry.name) for entry in self.entries.values() if entry.kind in kinds]
 
     def constant(self, name: str) -> Constant | None:
-        """The constant of gin that %name stands for: its full name, or an ending of it that fits no other."""
+        """The constant of gin that %name stands for. The name is its full name, or an ending that no other has."""
         known = registry.gin_constants()
         found = [each for each in known if each == name] or [each for each in known if each.endswith(f".{name}")]
         return Constant(found[0], known[found[0]]) if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""Statements as they mean it: every name is that of a component, and what macros stand for is put in their place."""
+"""What statements mean: names are resolved to components, and macros are replaced by the values they stand for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
@@ -17,7 +17,10 @@ MAX_LEAVES, MAX_DEPTH = 10_000, 50
 
 
 def resolve(statements: Sequence[Binding], names: Names) -> list[Binding]:
-    """The same statements with names resolved and macros replaced. A binding of nothing known is left out."""
+    """The same statements with names resolved and macros replaced.
+
+    A binding of an unknown component is left out. Every fault is noted in `names.faults`.
+    """
     resolver = _Resolver(statements, names)
     resolved = [binding for statement in statements if (binding := resolver.resolved(statement))]
     _note_duplicates(resolved, names.faults)
@@ -27,7 +30,7 @@ def resolve(statements: Sequence[Binding], names: Names) -> list[Binding]:
 
 
 class _Resolver:
-    """Puts components in the place of names. What cannot be resolved is a fault."""
+    """Resolves the names in statements. A name that cannot be resolved is a fault."""
 
     def __init__(self, statements: Sequence[Binding], names: Names):
         self._names = names
@@ -38,7 +41,7 @@ class _Resolver:
         self._reported: set[tuple[str, str]] = set()
 
     def resolved(self, statement: Binding) -> Binding | None:
-        """The statement with its names resolved; None if what it binds is not known."""
+        """The statement with its names resolved, or None if it binds an unknown component."""
         if statement.is_macro:
             return changed(statement, value=self._value(statement, None))
         entry = self._names.one(statement.selector)
@@ -65,7 +68,7 @@ class _Resolver:
 
     def _note_unknown_holder(self, statement: Binding) -> None:
         name, location = statement.selector, statement.location
-        if self._names.is_component(f"{name}.{statement.parameter}", location):
+        if self._names.note_if_component(f"{name}.{statement.parameter}", location):
             return
         if (name, location.file) not in self._reported:  # once, not for each of its parameters
             self._reported.add((name, location.file))
@@ -101,7 +104,10 @@ class _Resolver:
         return constant or macro
 
     def _word(self, word: str, fault: Fault, parameter: Parameter | None) -> Any:
-        """A word without quotes is a string in an override of a parameter that takes strings. Else it is a fault."""
+        """What a word without quotes stands for.
+
+        On the command line it is a string, if the parameter takes strings. Elsewhere it is a fault.
+        """
         if fault.location.file == COMMAND_LINE and word and parameter and takes_words(parameter.annotation):
             return word
         meant = self._names.one(word)
@@ -122,7 +128,7 @@ class _Expansion(NamedTuple):
 
 
 class _Macros:
-    """What each macro stands for. A value that never ends, or that grows too large, is not worked with."""
+    """What each macro stands for. Values that never end, or that grow too large, are faults and are not used."""
 
     def __init__(self, definitions: Mapping[str, Binding], faults: Faults):
         self._definitions = definitions
@@ -131,7 +137,7 @@ class _Macros:
         self._open: list[str] = []
 
     def expansion(self, value: Any) -> _Expansion:
-        """The value with macros replaced. A macro without a value, or without an end, is UNREADABLE in it."""
+        """The value with its macros replaced. A macro that stands for no value becomes UNREADABLE."""
         names = dict.fromkeys(leaf.name for leaf in leaves(value) if isinstance(leaf, Macro) and leaf.name != REQUIRED)
         inner = {name: self._macro(name) for name in names}
 
@@ -173,7 +179,7 @@ class _Macros:
 
 
 def _note_duplicates(bindings: Sequence[Binding], faults: Faults) -> None:
-    """The same parameter bound at two lines of one file, or in a file and then in one that it includes below."""
+    """Note where a file binds a parameter twice, or binds it and then includes a file that binds it again."""
     last: dict[tuple[str, str, str], Binding] = {}
     for binding in bindings:
         earlier = last.get(binding.key, binding)  # of many, each is told beside the one before

@@ -1,8 +1,8 @@
-"""The tree of a config: every component in the scope in which it is built, with its values and where they are written.
+"""The tree of a config: every component in its scope, with its values and the places where they are written.
 
 The rules of scopes are gin's. A component that is built in the scope a/b sees the bindings of no scope, of a, and of
-a/b; the innermost wins. A reference without a scope of its own is built in the scope of the component that holds it.
-A macro's value is built in the scope that is the macro's name.
+a/b. The innermost binding wins. A reference without a scope of its own is built in the scope of the component that
+holds it. A reference in the value of a macro is built in the scope that has the macro's name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,12 +20,12 @@ ROOT = "emprot.run"
 
 
 class Component:
-    """A component in its scope. The same component in the same scope is one object.
+    """A component in one scope: a node of the tree.
 
     Attributes:
-        location: the first reference to it; None if there is none, as of the root.
-        statements: all that bind its parameters, also those that another one overrides.
-        bound: for each bound parameter, the statement that wins.
+        location: the place of the first reference to it; None for the root, and if nothing refers to it.
+        statements: all statements that bind its parameters, overridden ones included.
+        bound: the statement that wins, for each bound parameter.
     """
 
     def __init__(self, tree: "Tree", entry: Entry, scope: Scope, location: Location | None):
@@ -33,11 +33,11 @@ class Component:
         self.entry = entry
         self.scope = scope
         self.location = location
-        self.statements = tree.binding(entry, scope)
+        self.statements = tree.statements_of(entry, scope)
         self.bound = {statement.parameter: statement for statement in self.statements}
 
     def child(self, use: Use) -> "Component":
-        """The component that a reference in one of the values leads to."""
+        """The component that a reference in one of its values leads to."""
         return self._tree.at(use, self.scope)
 
     def __str__(self) -> str:
@@ -45,12 +45,12 @@ class Component:
 
 
 class Tree:
-    """All components of a config. Its faults are noted in `names.faults` while it grows.
+    """All components of a config, and its statements. Faults are noted in `names.faults` while it grows.
 
     Attributes:
-        statements: every one, in their order, with names resolved and macros replaced.
-        effective: of the statements with one key, the last.
-        built: the components that building `run` builds, in that order.
+        statements: all statements in the order of reading, with names resolved and macros replaced.
+        effective: the statement that wins, for each key.
+        built: the components that building `run` would build, in the order of building.
     """
 
     def __init__(self, statements: Sequence[Binding], names: Names):
@@ -66,24 +66,24 @@ class Tree:
         if ROOT in names.entries:
             self._grow([self.component(names.entries[ROOT], ())])
 
-    def binding(self, entry: Entry, scope: Scope) -> list[Binding]:
-        """The statements that bind parameters of a component in that scope, those of inner scopes last."""
+    def statements_of(self, entry: Entry, scope: Scope) -> list[Binding]:
+        """The statements that a component sees in that scope. Those of inner scopes come last."""
         scopes = ["/".join(scope[:depth]) for depth in range(len(scope) + 1)]
         return [binding for outer in scopes for binding in self._by_holder.get((outer, entry.selector), ())]
 
     def component(self, entry: Entry, scope: Scope, location: Location | None = None) -> Component:
-        """The component of the tree in that scope. `location` is that of the reference to it."""
+        """The component in that scope; one object, however often it is asked for. `location` is where it is named."""
         key = entry.selector, scope
         if key not in self._components:
             self._components[key] = Component(self, entry, scope, location)
         return self._components[key]
 
     def at(self, use: Use, scope: Scope) -> Component:
-        """The component that a reference leads to, if its holder is in that scope."""
+        """The component that a reference leads to, if the holder of the reference is in that scope."""
         return self.component(use.entry, use.scopes or use.macro_scope or scope, use.location)
 
     def _grow(self, path: list[Component]) -> None:
-        """Add the last component of the path, and then what its values lead to."""
+        """Add the last component of a path from the root, and then the components that its values lead to."""
         component = path[-1]
         self.built[component] = None
         for binding in component.bound.values():
@@ -101,7 +101,7 @@ class Tree:
 
     @cached_property
     def mentioned(self) -> dict[Component, None]:
-        """What any statement refers to, also one that a later statement overrides; and `run` itself."""
+        """The root, and every component that any statement refers to. Overridden statements count too."""
         found = dict.fromkeys(list(self.built)[:1])
         waiting = [(statement, statement.scopes) for statement in reversed(self.statements)]
         while waiting:
@@ -124,12 +124,15 @@ class Tree:
 
     @cached_property
     def reachable(self) -> list[Binding]:
-        """The effective bindings of everything that is built, in the order of the statements."""
+        """The bindings that give their value to something that is built, in the order of reading."""
         used = {binding.key for component in self.built for binding in component.bound.values()}
         return [binding for key, binding in self.effective.items() if key in used]
 
     def by_component(self) -> dict[Entry, list[Binding]]:
-        """The same for each component in the order of building; sorted by scope, then as in the signature."""
+        """The reachable bindings of each component, in the order of building.
+
+        Those of one component are sorted by scope, and then as the parameters stand in the signature.
+        """
         found: dict[Entry, list[Binding]] = {component.entry: [] for component in self.built}
         for binding in self.reachable:
             found[self.names.entries[binding.selector]].append(binding)
@@ -139,11 +142,11 @@ class Tree:
         return found
 
     def needed_macros(self, bindings: Iterable[Binding]) -> list[Binding]:
-        """The definitions of the macros that these bindings need, in the order of the statements."""
+        """The definitions of the macros that these bindings need, in the order of reading."""
         needed = {name for binding in bindings for name in binding.macros}
         return [definition for name, definition in self.macros.items() if name in needed]
 
     def source(self, binding: Binding) -> Binding:
-        """Where the value of a binding is written: a macro's definition, if the value is a macro alone."""
+        """The statement that writes the value of a binding: the definition of a macro, if the value is one macro."""
         macro = binding.value
         return self.source(self.macros[macro.name]) if isinstance(macro, Macro) else binding

@@ -1,4 +1,4 @@
-"""Whether a bound value fits the annotation of its parameter; where it cannot be told, it fits."""
+"""Whether a value fits the annotation of a parameter. Where that cannot be told, it fits."""
 
 import collections.abc
 import inspect
@@ -24,7 +24,7 @@ class Misfit(NamedTuple):
 
 
 def misfit(value: Any, annotation: Any) -> Misfit | None:
-    """The first part of `value` that does not fit `annotation`; None if all does."""
+    """The first part of the value that does not fit the annotation, or None if all of it fits."""
     annotation = _bare(annotation)
     if isinstance(value, Constant):
         value = value.value
@@ -46,19 +46,19 @@ def misfit(value: Any, annotation: Any) -> Misfit | None:
 
 
 def union_members(annotation: Any) -> Sequence[Any]:
-    """The alternatives of an annotation, or it alone."""
+    """The alternatives of a union, or the annotation alone."""
     annotation = _bare(annotation)
     return typing.get_args(annotation) if typing.get_origin(annotation) in UNIONS else (annotation,)
 
 
 def literal_choices(annotation: Any) -> list[Any]:
-    """What a parameter may be one of; empty if it is not limited to some values."""
+    """The values that an annotation lists in Literal; empty if there are none."""
     literals = [member for member in union_members(annotation) if typing.get_origin(member) is typing.Literal]
     return [choice for literal in literals for choice in typing.get_args(literal)]
 
 
 def takes_words(annotation: Any) -> bool:
-    """Whether a parameter is a string or one of some strings, or may be."""
+    """Whether some string fits."""
     return str in union_members(annotation) or any(isinstance(choice, str) for choice in literal_choices(annotation))
 
 
@@ -68,12 +68,15 @@ def is_number(annotation: Any) -> bool:
 
 
 def takers(entry: Entry, holders: Iterable[Entry]) -> Iterator[tuple[str, bool]]:
-    """The parameters of `holders` that a reference to the component can be bound to, and whether in a list."""
+    """The parameters of `holders` that take a reference to the component, each with whether it takes it in a list.
+
+    Parameters that take anything are left out.
+    """
     reference = use_of(entry)
     for holder in holders:
         for name, parameter in bindable(holder).items():
             if misfit(object(), parameter.annotation) is None:
-                continue  # takes anything
+                continue
             if misfit(reference, parameter.annotation) is None:
                 yield f"{holder.short_selector}.{name}", False
             elif misfit([reference], parameter.annotation) is None:
@@ -81,7 +84,7 @@ def takers(entry: Entry, holders: Iterable[Entry]) -> Iterator[tuple[str, bool]]
 
 
 def _bare(annotation: Any) -> Any:
-    """Without Annotated, NewType and TypeVar."""
+    """The annotation behind Annotated, NewType and TypeVar."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _bare(typing.get_args(annotation)[0])
     if isinstance(annotation, typing.NewType):
@@ -92,7 +95,10 @@ def _bare(annotation: Any) -> Any:
 
 
 def _items(value: Any, annotation: Any) -> list[tuple[Any, Any]] | None:
-    """Each item of a container with the annotation it must fit; None if the annotation wants no such container."""
+    """Each item of a container with the annotation that it must fit.
+
+    None if the value is no container, or the annotation wants another one.
+    """
     origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin in _MAPPINGS and isinstance(value, dict):
         wanted_key, wanted_item = arguments or (Any, Any)
@@ -142,7 +148,7 @@ def _reference_fits(reference: Use, annotation: Any) -> bool:
 
 
 def _holds(test: Callable[[Any, Any], bool], given: Any, wanted: Any) -> bool:
-    """isinstance or issubclass; True where it cannot be told, as for a protocol or for what is no class at all."""
+    """The result of isinstance or issubclass. True if `wanted` cannot be tested, as some protocols cannot."""
     try:
         return test(given, wanted)
     except TypeError:

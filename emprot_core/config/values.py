@@ -12,6 +12,8 @@ from emprot_core.registry import Entry
 REQUIRED = "gin.REQUIRED"
 """The macro that stands for a value which somebody else must bind."""
 
+MAX_LINE = 100
+
 Scope = tuple[str, ...]
 
 
@@ -123,3 +125,18 @@ def as_text(value: Any, full: bool = False) -> str:
     if isinstance(value, float) and math.isinf(value):
         return "1e999" if value > 0 else "-1e999"  # repr gives inf, which gin cannot read
     return repr(value)
+
+
+def assignment(name: str, value: Any, full: bool = False) -> str:
+    """`name = value` as gin text, long lists with an item a line. With `full`, references have full selectors."""
+    line = f"{name} = {as_text(value, full)}"
+    if len(line) <= MAX_LINE or not isinstance(value, list | tuple):
+        return line
+    opening, closing = "[]" if isinstance(value, list) else "()"
+    items = "".join(f"    {as_text(item, full)},\n" for item in value)
+    return f"{name} = {opening}\n{items}{closing}"
+
+
+def is_literal(value: Any) -> bool:
+    """Whether gin can write and read the value; nan it cannot."""
+    return all(leaf is None or (type(leaf) in (bool, int, float, str) and leaf == leaf) for leaf in leaves(value))
