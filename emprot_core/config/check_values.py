@@ -12,7 +12,7 @@ from emprot_core.config.signature import annotation_text, kind_text, reference_t
 from emprot_core.config.statements import Binding
 from emprot_core.config.tree import Tree
 from emprot_core.config.types import Misfit, literal_choices, misfit, union_members
-from emprot_core.config.values import Use, as_text, leaves
+from emprot_core.config.values import Macro, Use, as_text, leaves
 from emprot_core.kinds import KINDS, contract_kind
 
 
@@ -108,7 +108,8 @@ def _place(binding: Binding, tree: Tree) -> tuple[Location, list[str]]:
     The value stands at the binding, or at the macro that gives it, whichever comes last.
     """
     location, advice = binding.location, []
-    for macro in tree.needed_macros([binding]):
+    written = [tree.macros.get(leaf.name) for leaf in leaves(binding.value) if isinstance(leaf, Macro)]
+    for macro in filter(None, written):
         if tree.statements.index(macro) > tree.statements.index(binding):
             location = macro.location
             advice.append(f"%{macro} is used at {binding.location}")

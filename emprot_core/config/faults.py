@@ -1,4 +1,4 @@
-"""Faults of a configuration: each with its place, a code, what is wrong, and what to do. All are reported at once."""
+"""Faults of a configuration. Each has a location, a code, a message, and advice. All are reported at once."""
 
 import difflib
 import textwrap
@@ -30,7 +30,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. `help` says what to do, a line each.
+    """One thing that is wrong. Each line of `help` says what to do.
 
     The codes are syntax, missing-file, include-cycle, import, unknown-component, unknown-parameter, late-parameter,
     call-style, kind, type, missing, undefined-macro, bare-name, ambiguous, duplicate, reference-cycle, too-large and
@@ -53,7 +53,7 @@ class Fault:
 
 
 class Faults(list[Fault]):
-    """The one list of a load: every step notes in it what it finds."""
+    """The list in which every step of a load notes what it finds."""
 
     def note(self, code: str, message: str, location: Location, *help: str) -> None:
         if code in ("missing", "undefined-macro") and any(fault.code == "missing-file" for fault in self):

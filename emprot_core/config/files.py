@@ -1,7 +1,7 @@
-"""All gin files and command-line bindings read in their order, includes in place, before anything is imported or bound.
+"""Reads all gin files and the bindings of the command line, in their order and with the includes in place.
 
-An include is looked for beside the file that includes it, never in the current directory, so that a stray file there
-cannot shadow a shipped one.
+An include is looked for beside the file that includes it. It is not looked for in the current directory, so that a
+stray file there cannot shadow a shipped one.
 """
 
 import os
@@ -32,7 +32,7 @@ class Source:
     faults: Faults = field(default_factory=Faults)
 
     def position(self, location: Location) -> tuple[int, int]:
-        """Sorts places in the order in which they were read."""
+        """A key that sorts locations in the order of reading."""
         return [*self.files, location.file].index(location.file), location.line
 
 
@@ -51,7 +51,7 @@ def read(
 
 
 def read_back(text: str, name: str) -> Source:
-    """Everything that a text says which a run wrote. It holds all it needs, so an include in it is a fault."""
+    """Everything that the text of a run says. Such a text is complete, so an include in it is a fault."""
     reader = _Reader(follows=lambda include: False)
     reader.read_text(text, name)
     for include in reader.source.left_out:
@@ -78,7 +78,7 @@ class _Reader:
         self.source = Source()
         self._search_paths = search_paths
         self._follows = follows
-        self._paths: dict[str, Path] = {}  # of the files, as locations name them
+        self._paths: dict[str, Path] = {}  # keys: how locations name the files
 
     def read_file(self, name: str, named_at: Location, including: tuple[Location, ...] = ()) -> None:
         """Read one file. `including`: the include statements that lead to it, outermost first."""
@@ -104,7 +104,7 @@ class _Reader:
             faults.note("missing-file", f"{path} cannot be read: {error.strerror}", named_at)
 
     def read_text(self, text: str, shown: str, including: tuple[Location, ...] = ()) -> None:
-        """Read a text that locations are to name as `shown`."""
+        """Read a text. Locations name it as `shown`."""
         self.source.files.append(shown)
         parsed = parse(text.replace("\r\n", "\n"), shown)
         self.source.faults += parsed.faults
@@ -151,7 +151,7 @@ def _in_package(package: str, file: str) -> list[Path]:
 
 
 def _shown(path: Path, name: str, given: bool) -> str:
-    """How locations name a file: a shipped one as package:file, which can be fed as well, others as they are."""
+    """How locations name a file: a shipped one as package:file, another as it was given or by its relative path."""
     for shipped in _in_package(SHIPPED, ""):
         if path.is_relative_to(shipped):
             return f"{SHIPPED}:{path.relative_to(shipped).as_posix()}"

@@ -1,4 +1,4 @@
-"""Gin text read into statements with gin's own parser and without side effects; every fault is collected."""
+"""Gin text -> statements, by gin's own parser and without side effects. Every fault is kept."""
 
 import re
 import tokenize
@@ -20,11 +20,14 @@ class Binding:
     """scope/selector.parameter = value. A macro has no selector; its whole name is `parameter`.
 
     Attributes:
-        value: what is written, references resolved once the binding is part of a tree.
-        included: where the files around it include its file, outermost first.
-        taker: the parameter that is bound, once the selector is resolved; None if it is a macro, or not bindable.
-        meaning: the value with what macros stand for in their place, once the binding is part of a tree.
-        macros: names of the macros that the meaning came through.
+        value: the value as it is written.
+        included: the include statements that lead to its file, outermost first.
+
+    In a tree the selector is the full one, references in the value know their component, and there are also:
+
+        taker: the parameter that is bound; None for a macro, and for a parameter that cannot be bound.
+        meaning: the value with its macros replaced.
+        macros: names of the macros that were replaced.
     """
 
     scope: str
@@ -47,7 +50,7 @@ class Binding:
 
     @property
     def holder(self) -> tuple[str, str]:
-        """What gets the value: a component in a scope, or a macro."""
+        """What the value is given to: a component in a scope, or a macro."""
         return self.scope, self.selector or f"%{self.parameter}"
 
     @property
@@ -80,7 +83,7 @@ Statement = Binding | Include | Import
 
 @dataclass
 class Parsed:
-    """What a text holds. A value that cannot be read carries its fault itself; the others are in `faults`."""
+    """What a text holds. The fault of a value that cannot be read is kept with the value, the others in `faults`."""
 
     statements: list[Statement] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -102,7 +105,7 @@ def parse(text: str, file: str) -> Parsed:
 
 
 def _read(piece: Piece, read: list[Statement]) -> Fault | None:
-    """Add what gin's parser makes of a piece, up to a fault."""
+    """Read a piece with gin's parser, and add its statements to `read`. Gives the fault that stopped it, if any."""
     delegate = _Delegate(piece)
     try:
         delegate.parser = config_parser.ConfigParser(piece.text, delegate)
@@ -123,7 +126,7 @@ def _read(piece: Piece, read: list[Statement]) -> Fault | None:
 
 
 def _unreadable(piece: Piece, fault: Fault) -> Binding | None:
-    """A binding whose value cannot be read stays a binding, so that it is not called missing as well."""
+    """The binding that a piece with a fault was to be, so that its parameter is not called missing as well."""
     key = _KEY.match(piece.text)
     if not key:
         return None
@@ -141,7 +144,7 @@ def _binding(scope: str, selector: str, parameter: str, value: Any, location: Lo
 
 
 class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
-    """Makes plain values of references and macros. It knows where the parser stands."""
+    """What gin's parser calls to make references and macros. Each gets the location of its own line."""
 
     parser: config_parser.ConfigParser
 

@@ -1,6 +1,7 @@
-"""What gin's parser leaves to us: a text is cut into statements, so that a fault in one leaves the others whole, and a
-fault is told in words that a user can act on. (The parser alone stops at the first error, and blames an open bracket
-on a later line.)
+"""A gin text cut into statements, and the faults of their syntax.
+
+gin's parser stops at the first error, and it blames an open bracket on a later line. So each statement is parsed alone,
+brackets are checked before, and an error of the parser is put into words that a user can act on.
 """
 
 import re
@@ -11,9 +12,9 @@ from emprot_core.config.faults import COMMAND_LINE, Fault, Location
 
 SELECTOR = r"(?:\w+/)*(?:\w+\.)*\w+"
 WORD = re.compile(r"[\w./~][^\s'\"()\[\]{}@%#,;]*")
-"""What stands for a string where quotes were forgotten: fast, cuda:1, runs/x, ~/runs."""
+"""A string without its quotes: fast, cuda:1, runs/x, ~/runs."""
 WORDS = re.compile(r"[\w./~][^\n'\"()\[\]{}@%#,;]*")
-"""The same on the command line, where the shell has taken the quotes off a value with spaces: my file.pdb."""
+"""The same on the command line, where it may hold spaces: the shell has removed the quotes of 'my file.pdb'."""
 MAX_NESTING = 50
 
 _BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")
@@ -34,9 +35,9 @@ class Piece(NamedTuple):
     """One statement of a text.
 
     Attributes:
-        first_line: number of its first line in the file.
-        lines: as the file has them.
-        text: the same for the parser; for a line of a block, with the name of the block in front.
+        first_line: the number of its first line in the file.
+        lines: its lines as the file has them.
+        text: what the parser reads. A line of a block has the name of the block in front.
     """
 
     file: str
@@ -45,13 +46,13 @@ class Piece(NamedTuple):
     text: str
 
     def locate(self, line: int) -> Location:
-        """The place of a line, counted from 1. The parser may blame the line after the last."""
-        line = min(max(line, 1), len(self.lines))
+        """The location of a line of the piece, counted from 1."""
+        line = min(max(line, 1), len(self.lines))  # the parser may blame the line after the last
         return Location(self.file, self.first_line + line - 1, self.lines[line - 1])
 
 
 def cut(text: str, file: str) -> Iterator[Piece]:
-    """The statements of a text. In a block, each `parameter = value` is one."""
+    """The statements of a text. Each `parameter = value` in a block is a statement of its own."""
     for first_line, lines in _statements(text):
         block = _BLOCK.match(lines[0])
         members = _members(lines) if block else []
@@ -96,7 +97,7 @@ def comment_of(line: str) -> str:
 
 
 def explain(message: str, location: Location) -> Fault:
-    """The fault for an error that the parser raised at `location`."""
+    """The fault for an error of the parser, by its message and the line where it was raised."""
     message = " ".join(message.rstrip(".").split())
     text = location.text
     value = text.partition("=")[2].split("#")[0].strip()
@@ -131,12 +132,12 @@ def _fault(message: str, location: Location, *help: str) -> Fault:
 
 
 def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
-    """First line number and lines of each statement or block. One begins where a line begins with a name."""
+    """The first line number and the lines of each statement or block. A name at the start of a line begins one."""
     lines = text.split("\n")
     starts = [i for i, line in enumerate(lines) if _STATEMENT_START.match(line)]
     first = starts[0] if starts else len(lines)
     if any(line.strip() and not line.lstrip().startswith("#") for line in lines[:first]):
-        yield 1, lines[:first]  # no statement, but not to be passed over either
+        yield 1, lines[:first]  # this is no statement, and it must not be passed over
     while starts:
         first, *starts = starts
         while starts and _opens_triple_quotes("\n".join(lines[first : starts[0]])):
@@ -145,7 +146,7 @@ def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _members(block: list[str]) -> list[int]:
-    """Where the statements of a block begin: the lines that are indented as its first."""
+    """Indices of the lines that begin a statement of a block: those with the same indent as the first."""
     inside = [i for i, line in enumerate(block) if i and line.strip() and not line.lstrip().startswith("#")]
     if not inside:
         return []

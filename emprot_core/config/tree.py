@@ -109,7 +109,7 @@ class Tree:
             for child in (self.at(leaf, scope) for leaf in leaves(statement.value) if isinstance(leaf, Use)):
                 if child not in found:
                     found[child] = None
-                    waiting += [(inner, child.scope) for inner in child.statements]
+                    waiting += [(inner, child.scope) for inner in reversed(child.statements)]
         return found
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Values as gin files write them: Python literals that may hold references (@x, @x()) and macros (%x)."""
+"""Values of gin files: Python literals that may hold references (@x, @x()) and macros (%x), and their text."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -70,11 +70,11 @@ class Constant:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands for a value that cannot be known. The binding is there, so that it is not called missing as well.
+    """Stands for a value that is not known. Its binding is kept, so that the parameter is not called missing as well.
 
     Attributes:
-        word: its text, if quotes alone would make it a string.
-        fault: what is wrong with it, if that was not noted yet.
+        word: the text of the value, if it only lacks quotes to be a string.
+        fault: what is wrong with the value, if that was not noted yet.
     """
 
     word: str = ""
@@ -93,7 +93,7 @@ def use_of(entry: Entry) -> Use:
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """What a value holds, however deep: literals, references and macros."""
+    """The literals, references and macros in a value, at any depth."""
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
@@ -104,7 +104,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def replace(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    """A copy of the value with every leaf replaced by `leaf(it)`."""
+    """A copy of the value in which `leaf` has replaced every literal, reference and macro."""
     if isinstance(value, dict):
         return {replace(key, leaf): replace(item, leaf) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -128,7 +128,7 @@ def as_text(value: Any, full: bool = False) -> str:
 
 
 def assignment(name: str, value: Any, full: bool = False) -> str:
-    """`name = value` as gin text, long lists with an item a line. With `full`, references have full selectors."""
+    """`name = value` as gin text. A long list has one item a line. With `full`, references have full selectors."""
     line = f"{name} = {as_text(value, full)}"
     if len(line) <= MAX_LINE or not isinstance(value, list | tuple):
         return line
@@ -138,5 +138,5 @@ def assignment(name: str, value: Any, full: bool = False) -> str:
 
 
 def is_literal(value: Any) -> bool:
-    """Whether gin can write and read the value; nan it cannot."""
+    """Whether gin can read the value back from text. It cannot read nan."""
     return all(leaf is None or (type(leaf) in (bool, int, float, str) and leaf == leaf) for leaf in leaves(value))
