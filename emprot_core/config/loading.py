@@ -58,9 +58,13 @@ def _checked(
     Raises:
         ConfigError: something was noted in `source.faults`, on the way here or in here.
     """
-    tree = Tree(source.bindings, Names(registry.entries(), source.faults))
-    if source.bindings or not source.faults:  # else nothing could be read, and everything would be missing
-        check(tree, where)
+    try:
+        tree = Tree(source.bindings, Names(registry.entries(), source.faults))
+        if source.bindings or not source.faults:  # else nothing could be read, and everything would be missing
+            check(tree, where)
+    except RecursionError:  # brackets in macros in brackets: each alone is within its bound
+        source.faults.note("too-large", "values are nested too deeply within each other", where)
+        raise ConfigError(source.faults) from None
     once = dict.fromkeys(source.faults)  # a file may be included twice
     faults = sorted(once, key=lambda fault: source.position(fault.location))
     warnings: list[Fault] = []
