@@ -8,7 +8,7 @@ from emprot_core.config.signature import accepted, bindable, parameters, referen
 from emprot_core.config.statements import Binding
 from emprot_core.config.tree import ROOT, Component, Tree
 from emprot_core.config.types import takers
-from emprot_core.config.values import REQUIRED, Macro, leaves
+from emprot_core.config.values import REQUIRED, Macro, leaves, use_of
 from emprot_core.kinds import contract_kind
 from emprot_core.registry import Entry
 
@@ -60,7 +60,11 @@ def _example(component: Component, parameter: str, tree: Tree) -> str:
     """A statement that would give the parameter a value."""
     wanted = parameters(component.entry)[parameter].annotation
     kind, only = contract_kind(wanted), tree.names.filed_as(wanted)
-    value = reference_text(kind) if kind else reference_text(only.kind, only.name) if only else "..."
+    value = "..."
+    if kind:
+        value = reference_text(kind)
+    elif only:
+        value = str(use_of(only))
     return f"bind it: {component}.{parameter} = {value}"
 
 
@@ -90,7 +94,7 @@ def _note_unused_component(binding: Binding, tree: Tree) -> None:
 
 def _use(entry: Entry, tree: Tree) -> str:
     """A statement that binds the component to some parameter of the config that takes it."""
-    text = reference_text(entry.kind, entry.name)
+    text = use_of(entry)
     for name, in_list in takers(entry, [component.entry for component in tree.mentioned]):
         return f"{name} = [{text}]" if in_list else f"{name} = {text}"
     return f"Name.parameter = {text}"

@@ -95,9 +95,10 @@ def _other_forms(value: Any) -> Iterator[tuple[str, Any]]:
         yield "a tuple has parentheses", tuple(value)
     if isinstance(value, tuple):
         yield "a list has brackets", list(value)
-    for number in (int, float) if isinstance(value, str) else ():
-        with suppress(ValueError):
-            yield "without quotes", number(value)
+    if isinstance(value, str):
+        for number in (int, float):
+            with suppress(ValueError):
+                yield "without quotes", number(value)
     if value is not None:
         yield "in brackets", [value]
 

@@ -9,7 +9,7 @@ from gin import config_parser
 
 from emprot_core.config.faults import COMMAND_LINE, Fault, Location
 from emprot_core.config.signature import Parameter
-from emprot_core.config.syntax import SELECTOR, WORD, WORDS, Piece, bracket_fault, cut, explain
+from emprot_core.config.syntax import SELECTOR, WORD, WORDS, Piece, cut, early_fault, explain
 from emprot_core.config.values import REQUIRED, Macro, Reference, Scope, Unreadable
 
 _KEY = re.compile(rf"\s*({SELECTOR})\s*=")
@@ -94,7 +94,7 @@ def parse(text: str, file: str) -> Parsed:
     parsed = Parsed()
     for piece in cut(text, file):
         read: list[Statement] = []
-        fault = bracket_fault(piece) or _read(piece, read)
+        fault = early_fault(piece) or _read(piece, read)
         unreadable = _unreadable(piece, fault) if fault and not read else None
         if unreadable:
             read.append(unreadable)

@@ -64,8 +64,12 @@ def cut(text: str, file: str) -> Iterator[Piece]:
             yield Piece(file, first_line + start, shown, f"{block[1]}." + "\n".join(shown).lstrip())
 
 
-def bracket_fault(piece: Piece) -> Fault | None:
-    """What is wrong with the brackets and quotes of a statement, if anything is."""
+def early_fault(piece: Piece) -> Fault | None:
+    """A fault that gin's parser would blame on a later line: an empty block, an open bracket, an open string."""
+    block = _BLOCK.match(piece.lines[0])
+    if block:
+        help = "indent its lines: parameter = value"
+        return _fault(f"the block {block[1]}: is empty", piece.locate(1), help)
     opened: list[tuple[int, str]] = []
     deepest = 0
     for found in _PIECES.finditer(piece.text):
@@ -102,12 +106,9 @@ def explain(message: str, location: Location) -> Fault:
     text = location.text
     value = text.partition("=")[2].split("#")[0].strip()
     include = re.match(r"\s*include\s+([^'\"#]*)", text)
-    block = _BLOCK.match(text)
     token = re.search(r"Failed to parse token '(.*)'$", message)
     if include:
         return _fault("include takes a file name in quotes", location, f"include '{include[1].strip() or 'file.gin'}'")
-    if block:
-        return _fault(f"the block {block[1]}: is empty", location, "indent its lines: parameter = value")
     if token:
         whole = value.startswith(token[1]) and WORD.fullmatch(value)
         return _no_value(value if whole else token[1].strip(), location)
