@@ -57,7 +57,7 @@ def _do(options: argparse.Namespace) -> int:
     from emprot_core import config
 
     if options.untrusted:
-        from emprot_core.config.untrusted import tell_what_it_would_do
+        from emprot_core.config.describe import tell_what_it_would_do
 
         return _print(tell_what_it_would_do(options.gin_file[0]))
     loaded = config.load(
@@ -90,18 +90,20 @@ def _tell(options: argparse.Namespace) -> int:
     """--list, --describe and --export of what is registered."""
     from emprot_core.config.describe import describe, list_components
     from emprot_core.config.export import export_component
+    from emprot_core.config.faults import Faults
     from emprot_core.config.imports import import_all
 
-    imported = import_all(options.plugin, [])
+    faults = Faults()
+    modules = import_all(options.plugin, [], faults)
     if options.describe is not None:
         _print(describe(options.describe))
     elif options.export is not None:
-        _print(export_component(options.export, imported.modules))
+        _print(export_component(options.export, modules))
     else:
         _print(list_components(options.list))
-    for fault in imported.faults:
+    for fault in faults:
         print(fault, file=sys.stderr)
-    return WRONG_CONFIG if imported.faults else 0
+    return WRONG_CONFIG if faults else 0
 
 
 def _verify(directory: str) -> int:

@@ -1,21 +1,23 @@
 """Configuration: gin files in, a checked `Config` out, which builds the objects of a run with plain Python calls.
 
-gin supplies the language (its parser) and the registry; nothing here touches gin's global state. The road of a config:
+gin supplies the language (its parser). Its global state is never written. A config passes these files in their order:
 
-    syntax, statements       text -> statements with their places; faults of all of them
-    files                    files and includes in their order, then what the command line adds
-    imports                  plugins that the files name
-    names                    names -> registered components
-    signature, types         what a component's parameters can take
-    bindings                 which value a component gets in which scope
-    check, check_values      every other fault there is
-    build                    the object graph
-    loading                  all of it: load(files) -> Config
-    snapshot                 a config as text, as a digest, and what differs between two
-    describe, export         --list, --describe, --print_config, --export
+    loading          load(files) -> Config: calls the steps below, and raises all faults at once
+    files            gin files with their includes, then what the command line adds
+    statements       gin text -> statements with their places; `syntax` cuts the text and explains its faults
+    imports          the plugins that the files name
+    resolve          names -> components, macros -> values; `names` looks a name up and knows similar ones
+    tree             every component in its scope, with its values; `build`, the digest and all texts are walks of it
+    check            the faults that the tree shows; `check_values` compares values with annotations
+    configuration    Config: build, text, digest, difference
+    build            the objects
+
+What they work with: `faults` (Location, Fault, Faults), `values` (references, macros), `signature` (the parameters of a
+component), `types` (does a value fit an annotation). For the command line: `describe` and `export`.
 """
 
+from emprot_core.config.configuration import Config
 from emprot_core.config.faults import ConfigError, Fault, Location
-from emprot_core.config.loading import Config, load, load_text
+from emprot_core.config.loading import load, load_text
 
 __all__ = ["Config", "ConfigError", "Fault", "Location", "load", "load_text"]

@@ -1,20 +1,14 @@
-"""All checks of a config that was read: nothing is built, every fault is found in one go."""
+"""Checks of a whole config. Nothing is built, and every fault is found in one go."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import NamedTuple
 
-from emprot_core import registry
-from emprot_core.config.bindings import ROOT, Bindings, Node, Visit, covers, is_required
-from emprot_core.config.check_values import check_values
-from emprot_core.config.faults import Fault, Location, did_you_mean, nearest
-from emprot_core.config.files import Source
-from emprot_core.config.imports import Imported
-from emprot_core.config.names import Names, resolve
+from emprot_core.config.check_values import note_wrong_values
+from emprot_core.config.faults import Location, did_you_mean, nearest
 from emprot_core.config.signature import accepted, bindable, parameters, reference_text
 from emprot_core.config.statements import Binding
+from emprot_core.config.tree import ROOT, Component, Tree
 from emprot_core.config.types import takers
-from emprot_core.config.values import Reference
+from emprot_core.config.values import REQUIRED, Macro, leaves, use_of
 from emprot_core.kinds import contract_kind
 from emprot_core.registry import Entry
 
@@ -22,167 +16,107 @@ _UNREAD = {"syntax", "missing-file", "include-cycle", "import"}
 _BROKEN_NAMES = _UNREAD | {"unknown-component", "ambiguous", "undefined-macro"}
 
 
-class Checked(NamedTuple):
-    """The bindings with every name resolved, and what is wrong with them."""
+def check(tree: Tree, config: Location) -> None:
+    """Note every fault that the tree shows, and that was not noted while it grew.
 
-    bindings: Bindings
-    faults: list[Fault]
-
-
-def check(source: Source, imported: Imported, config: Location) -> Checked:
-    """Resolve and check what was read and imported. `config` is where a fault of the whole config is located."""
-    names = Names(registry.entries(), told=imported.failed)
-    statements, unresolved = resolve(source.bindings, names)
-    bindings = Bindings(statements, names.entries)
-    faults = [*source.faults, *imported.faults, *unresolved, *check_values(bindings)]
-    if source.bindings or not faults:  # else nothing could be read, and everything would be missing
-        try:
-            faults += _check_whole(bindings, names, {fault.code for fault in faults}, config)
-        except RecursionError:
-            faults.append(Fault("too-large", "components are nested too deeply within each other", config))
-    if any(fault.code == "missing-file" for fault in faults):
-        faults = [_perhaps_not_found(fault) for fault in faults]
-    once = dict.fromkeys(faults)  # a file may be included twice
-    return Checked(bindings, sorted(once, key=lambda fault: source.position(fault.location)))
-
-
-def _check_whole(bindings: Bindings, names: Names, codes: set[str], config: Location) -> Iterator[Fault]:
-    """What can be seen only from the whole config; `codes` of the faults so far say what may be missing from it."""
-    if ROOT not in names.entries:
-        yield names.fault("run", config, "run")
-        return
-    yield from _check_missing(bindings, config)
-    yield from _check_cycles(bindings)
-    if not codes & _BROKEN_NAMES:  # else what is broken may be what refers to it
-        yield from _check_unused(bindings)
-    yield from _check_macros(bindings, names, whole=not codes & _UNREAD)
-
-
-def _perhaps_not_found(fault: Fault) -> Fault:
-    if fault.code not in ("missing", "undefined-macro"):
-        return fault
-    return replace(fault, help=(*fault.help, "or a file that was not found was to give it"))
-
-
-def _check_missing(bindings: Bindings, config: Location) -> Iterator[Fault]:
-    """Required parameters without a value, of all that would be built. `config`: where `run` would be bound."""
-    reported: set[tuple[str, ...]] = set()
-    for node, visit in bindings.built.items():
-        bound = bindings.of(node)
-        for binding in bound.values():
-            if is_required(binding.value) and binding.key not in reported:
-                reported.add(binding.key)
-                yield Fault("missing", f"{binding} must be overridden: it is %gin.REQUIRED", binding.location)
-        missing = _missing(node, bindings)
-        if missing and (node.selector, *missing) not in reported:
-            reported.add((node.selector, *missing))
-            entry = bindings.entries[node.selector]
-            message = f"{entry.short_selector} needs a value for {', '.join(missing)}"
-            help = (_example(node, missing[0], bindings), f"accepted: {accepted(entry)}", f"defined at {entry.origin}")
-            yield Fault("missing", message, visit.location or config, help)
-
-
-def _check_cycles(bindings: Bindings) -> Iterator[Fault]:
-    """Components that can only be built after themselves."""
-    open_nodes: list[Node] = []
-    done: set[Node] = set()
-    faults: list[Fault] = []
-
-    def enter(visit: Visit) -> None:
-        if visit.node in open_nodes:
-            chain = [*open_nodes[open_nodes.index(visit.node) :], visit.node]
-            text = " -> ".join(node.selector.removeprefix("emprot.") for node in chain)
-            assert visit.location is not None
-            faults.append(Fault("reference-cycle", f"building this never ends: {text}", visit.location))
-        if visit.node in done or visit.node in open_nodes:
-            return
-        open_nodes.append(visit.node)
-        for binding in bindings.of(visit.node).values():
-            for reached in bindings.references(binding, visit.node.scope):
-                enter(reached)
-        done.add(open_nodes.pop())
-
-    enter(Visit(Node(ROOT, ()), None))
-    return iter(faults)
-
-
-def _check_unused(bindings: Bindings) -> Iterator[Fault]:
-    """Components that are bound and that no statement, not even an overridden one, refers to in that scope."""
-    used = set(bindings.mentioned)
-    loose = [b for b in bindings.statements if not b.is_macro and not any(covers(node, b) for node in used)]
-    # What only unused components refer to is not reported beside them.
-    used |= bindings.mentioned_from([Node(b.selector, tuple(filter(None, b.scope.split("/")))) for b in loose])
-    reported = set()
-    for binding in loose:
-        group = (binding.scope, binding.selector)
-        if group in reported or any(covers(node, binding) for node in used):
-            continue
-        reported.add(group)
-        yield _unused(binding, bindings)
-
-
-def _check_macros(bindings: Bindings, names: Names, whole: bool) -> Iterator[Fault]:
-    """Macros that no statement uses: a name without a component in front, or a typo.
-
-    `whole` says that all that was named could be read; else what is missing may use the macro.
+    `config` is the location of a fault that belongs to no line, such as a missing `run.job`.
     """
-    for binding in bindings.effective.values():
-        name = binding.parameter
-        if not binding.is_macro or name in bindings.mentioned_macros:
-            continue
-        if len(names.matches(name)) == 1:
-            message = f"{name} is a component; a value is bound to one of its parameters"
-            yield Fault("bare-name", message, binding.location, (f"{name}.parameter = ...",))
-        elif whole or names.with_parameter(name):
-            message = f"{name} = ... defines a macro that nothing uses"
-            yield Fault("bare-name", message, binding.location, tuple(_bare_advice(name, bindings, names)))
+    for binding in tree.statements:
+        note_wrong_values(binding, tree)
+    codes = {fault.code for fault in tree.faults}
+    if not tree.built:
+        tree.names.find(ROOT, config, "run")
+        return
+    _note_missing(tree, config)
+    if not codes & _BROKEN_NAMES:  # a broken name may be the missing reference
+        _note_unused(tree)
+    _note_unused_macros(tree, all_was_read=not codes & _UNREAD)
 
 
-def _missing(node: Node, bindings: Bindings) -> list[str]:
-    """Required parameters without a value; one that a misspelt binding was meant for is not counted."""
-    bound = bindings.of(node)
-    known = bindable(bindings.entries[node.selector])
-    meant = {name for parameter in bound if parameter not in known for name in nearest(parameter, known)}
-    return [name for name, p in known.items() if p.required and name not in bound and name not in meant]
+def _note_missing(tree: Tree, config: Location) -> None:
+    """Note required parameters of the components that would be built, if they have no value."""
+    reported = set()
+    for component in tree.built:
+        for binding in component.bound.values():
+            if any(isinstance(leaf, Macro) and leaf.name == REQUIRED for leaf in leaves(binding.meaning)):
+                message = f"{binding} must be overridden: it is %{REQUIRED}"
+                tree.faults.note("missing", message, binding.location)
+        entry, missing = component.entry, tuple(_missing(component))
+        if missing and (entry, missing) not in reported:
+            reported.add((entry, missing))
+            help = (_example(component, missing[0], tree), f"accepted: {accepted(entry)}", f"defined at {entry.origin}")
+            message = f"{entry.short_selector} needs a value for {', '.join(missing)}"
+            tree.faults.note("missing", message, component.location or config, *help)
 
 
-def _bare_advice(name: str, bindings: Bindings, names: Names) -> Iterator[str]:
-    built = [bindings.entries[node.selector] for node in bindings.mentioned]
-    known = [f"{entry.short_selector}.{parameter}" for entry in dict.fromkeys(built) for parameter in bindable(entry)]
-    exact = [key for key in known if key.rpartition(".")[2] == name] or names.with_parameter(name)
-    close = exact[:3] or nearest(name, bindings.mentioned_macros) or nearest(name, known)
-    yield from did_you_mean(close)
-    yield f"a parameter has its component in front: Name.{name} = ...; a macro is used as %{name}"
+def _missing(component: Component) -> list[str]:
+    """Names of the required parameters without a value. One that a misspelt binding was meant for does not count."""
+    known = bindable(component.entry)
+    meant = [close for parameter in component.bound if parameter not in known for close in nearest(parameter, known)]
+    return [name for name, p in known.items() if p.required and name not in component.bound and name not in meant]
 
 
-def _unused(binding: Binding, bindings: Bindings) -> Fault:
-    entry = bindings.entries[binding.selector]
-    scopes = sorted({"/".join(node.scope) for node in bindings.mentioned if node.selector == binding.selector})
-    if scopes:
-        message = f"nothing builds {entry.short_selector} in the scope {binding.scope!r}"
-        places = [f"{scope}/{entry.short_selector}" if scope else entry.short_selector for scope in scopes]
-        close = nearest(binding.scope, [scope for scope in scopes if scope])
-        help = (*did_you_mean([f"{scope}/{entry.short_selector}" for scope in close]), f"built: {', '.join(places)}")
-    else:
-        message = f"no statement refers to {entry.short_selector}, so this is never used"
-        help = (f"refer to it: {_use(entry, bindings)}",)
-    return Fault("unused", message, binding.location, help)
+def _example(component: Component, parameter: str, tree: Tree) -> str:
+    """A statement that would give the parameter a value."""
+    wanted = parameters(component.entry)[parameter].annotation
+    kind, only = contract_kind(wanted), tree.names.filed_as(wanted)
+    value = "..."
+    if kind:
+        value = reference_text(kind)
+    elif only:
+        value = str(use_of(only))
+    return f"bind it: {component}.{parameter} = {value}"
 
 
-def _use(entry: Entry, bindings: Bindings) -> str:
+def _note_unused(tree: Tree) -> None:
+    """Note bindings of components that no statement refers to in that scope. Overridden statements count too."""
+    used = {statement.holder for component in tree.mentioned for statement in component.statements}
+    for binding in tree.statements:
+        if not binding.is_macro and binding.holder not in used:
+            used.add(binding.holder)  # once, not for each of its parameters
+            _note_unused_component(binding, tree)
+
+
+def _note_unused_component(binding: Binding, tree: Tree) -> None:
+    entry = tree.names.entries[binding.selector]
+    name = entry.short_selector
+    built = [component for component in tree.mentioned if component.entry is entry]
+    scopes = sorted({"/".join(component.scope) for component in built})
+    if not built:
+        message = f"no statement refers to {name}, so this is never used"
+        tree.faults.note("unused", message, binding.location, f"refer to it: {_use(entry, tree)}")
+        return
+    message = f"nothing builds {name} in the scope {binding.scope!r}"
+    close = did_you_mean([f"{scope}/{name}" for scope in nearest(binding.scope, filter(None, scopes))])
+    places = ", ".join(f"{scope}/{name}" if scope else name for scope in scopes)
+    tree.faults.note("unused", message, binding.location, *close, f"built: {places}")
+
+
+def _use(entry: Entry, tree: Tree) -> str:
     """A statement that binds the component to some parameter of the config that takes it."""
-    text = reference_text(entry.kind, entry.name)
-    reference = Reference((), entry.selector, text.endswith("()"), Location(""))
-    holders = [bindings.entries[node.selector] for node in bindings.mentioned]
-    for name, in_list in takers(reference, holders, bindings.entries):
+    text = use_of(entry)
+    for name, in_list in takers(entry, [component.entry for component in tree.mentioned]):
         return f"{name} = [{text}]" if in_list else f"{name} = {text}"
     return f"Name.parameter = {text}"
 
 
-def _example(node: Node, parameter: str, bindings: Bindings) -> str:
-    entry = bindings.entries[node.selector]
-    wanted = parameters(entry)[parameter].annotation
-    kind = contract_kind(wanted)
-    named = [reference_text(other.kind, other.name) for other in bindings.entries.values() if other.target is wanted]
-    value = reference_text(kind) if kind else (*named, "...")[0]
-    return f"bind it: {'/'.join((*node.scope, entry.short_selector))}.{parameter} = {value}"
+def _note_unused_macros(tree: Tree, all_was_read: bool) -> None:
+    """Note macros that no statement uses. Most of them miss a component in front of the name, or are misspelt.
+
+    If a file could not be read, that file may use the macro. Then only a name that is also that of a parameter is a
+    fault.
+    """
+    for name, binding in tree.macros.items():
+        if name in tree.used_macros or tree.names.note_if_component(name, binding.location):
+            continue
+        if all_was_read or tree.names.with_parameter(name):
+            message = f"{name} = ... defines a macro that nothing uses"
+            tree.faults.note("bare-name", message, binding.location, *_bare_advice(name, tree))
+
+
+def _bare_advice(name: str, tree: Tree) -> Iterator[str]:
+    built = dict.fromkeys(component.entry for component in tree.mentioned)
+    known = [f"{entry.short_selector}.{parameter}" for entry in built for parameter in bindable(entry)]
+    exact = [key for key in known if key.rpartition(".")[2] == name] or tree.names.with_parameter(name)
+    yield from did_you_mean(exact[:3] or nearest(name, tree.used_macros) or nearest(name, known))
+    yield f"a parameter has its component in front: Name.{name} = ...; a macro is used as %{name}"

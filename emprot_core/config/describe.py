@@ -1,25 +1,28 @@
-"""What there is to configure, and what a config says, as text: --list, --describe and --print_config."""
+"""Texts for the command line: --list and --describe, --print_config, and --check --untrusted."""
 
 import inspect
 from collections.abc import Iterator
 
 from emprot_core import registry
-from emprot_core.config.faults import ConfigError, Fault, Location, did_you_mean, nearest
-from emprot_core.config.loading import Config
+from emprot_core.config.configuration import Config
+from emprot_core.config.faults import ConfigError, Fault, Faults, Location, did_you_mean, nearest
+from emprot_core.config.files import read_shipped_only
 from emprot_core.config.names import Names
 from emprot_core.config.signature import parameters, reference_text
-from emprot_core.config.snapshot import assignment, reachable
 from emprot_core.config.statements import Binding
-from emprot_core.config.values import as_text
+from emprot_core.config.tree import Tree
+from emprot_core.config.values import Reference, as_text, assignment, leaves
 from emprot_core.kinds import KINDS
 from emprot_core.registry import Entry
 
 
 def list_components(kind: str = "") -> str:
-    """The components of one kind, or of all, with the first line of their docstrings; then plugins that failed.
+    """The components of one kind, or of all kinds, each with the first line of its docstring.
+
+    Plugins that could not be imported follow. A kind is given by its name or by the name of its folder.
 
     Raises:
-        ConfigError: there is no such kind. (The name of its folder will do as well.)
+        ConfigError: there is no such kind.
     """
     by_name = {kind.folder: one for one, kind in KINDS.items() if kind.folder} | {one: one for one in KINDS}
     if kind and kind not in by_name:
@@ -41,12 +44,12 @@ def list_components(kind: str = "") -> str:
 
 
 def describe(name: str) -> str:
-    """Docstring, parameters with types and defaults, and the place of a component.
+    """The docstring of a component, its parameters with types and defaults, and where it is defined.
 
     Raises:
         ConfigError: the name is unknown or ambiguous.
     """
-    entry = find(name, Names(registry.entries()), "--describe")
+    entry = find(name, Names(registry.entries(), Faults()), "--describe")
     known = parameters(entry).values()
     late = [str(p) for p in known if p.late]
     lines = [f"{entry.short_selector} ({entry.kind}), bound as {reference_text(entry.kind, entry.name)}"]
@@ -64,14 +67,14 @@ def find(name: str, names: Names, option: str) -> Entry:
     Raises:
         ConfigError: the name that `option` gives is unknown or ambiguous.
     """
-    found = names.matches(name)
-    if len(found) != 1:
-        raise ConfigError([names.fault(name, Location(option), name)])
-    return found[0]
+    entry = names.find(name, Location(option))
+    if entry is None:
+        raise ConfigError(names.faults)
+    return entry
 
 
 def docstring(entry: Entry) -> list[str]:
-    """The component's own docstring and that of its __init__; inherited ones tell of something else."""
+    """The lines of a component's own docstring and that of its __init__. Inherited docstrings are left out."""
     constructor = vars(entry.target).get("__init__")
     texts = [entry.target.__doc__, constructor.__doc__ if constructor else None]
     known = [inspect.cleandoc(text) for text in texts if text]
@@ -79,29 +82,57 @@ def docstring(entry: Entry) -> list[str]:
 
 
 def print_config(config: Config) -> str:
-    """Every effective binding with the place that gave it; what later statements displaced stands as comments."""
-    bindings = config.bindings
-    effective = reachable(bindings)
-    keys = {binding.key for binding in effective}
-    macros = [b for b in bindings.effective.values() if b.is_macro and b.parameter in bindings.mentioned_macros]
-    shadow = [b for b in bindings.effective.values() if not b.is_macro and b.key not in keys]
-    lines = [*_placed(macros, config), "", *_placed(effective, config)]
-    if shadow:
-        lines += [
-            "",
-            "# not built: a later statement chose another component",
-            *(f"# {line}" for line in _placed(shadow, config)),
-        ]
+    """Every effective binding, with the place that gave it. What was displaced follows in comments."""
+    tree = config.tree
+    macros = [binding for name, binding in tree.macros.items() if name in tree.used_macros]
+    counts = {binding.key for binding in tree.reachable}
+    displaced = [b for b in tree.effective.values() if not b.is_macro and b.key not in counts]
+    lines = [*_placed(macros, tree), "", *_placed(tree.reachable, tree)]
+    if displaced:
+        lines += ["", "# not built: a later statement chose another component"]
+        lines += [f"# {line}" for line in _placed(displaced, tree)]
     return "\n".join(lines).strip("\n")
 
 
-def _placed(effective: list[Binding], config: Config) -> Iterator[str]:
+def tell_what_it_would_do(file: str) -> str:
+    """What a stranger's gin file would include, import and call, each with its place.
+
+    Nothing is imported, built or written. Of the files that it includes, only shipped ones are read.
+
+    Raises:
+        ConfigError: the file is missing, or cannot be read as gin.
+    """
+    source = read_shipped_only(file)
+    if source.faults:
+        raise ConfigError(source.faults)
+    names = Names(registry.entries(), source.faults)
+    called: dict[str, str] = {}
+    for binding in source.bindings:
+        for leaf in leaves(binding.value):
+            if isinstance(leaf, Reference):
+                entry = names.one(leaf.name)
+                known = entry.origin if entry else "NOT REGISTERED HERE: an import would have to bring it"
+                called.setdefault(str(leaf), f"{known}  ({leaf.location})")
+    called = dict(sorted(called.items(), key=lambda item: not item[1].startswith("NOT")))  # unknown ones first
+    sections = {
+        "it would import, and so run, these modules": [f"{i.module}  ({i.location})" for i in source.imports],
+        "it would include these files, which were not read": [f"{i.filename}  ({i.location})" for i in source.left_out],
+        "it refers to these components": [f"{name}  {where}" for name, where in called.items()],
+    }
+    lines = [f"{', '.join(source.files)}: read only; nothing was imported, built or written"]
+    for title, items in sections.items():
+        lines += [f"{title}:" if items else f"{title}: none", *(f"  {item}" for item in items)]
+    return "\n".join(lines)
+
+
+def _placed(effective: list[Binding], tree: Tree) -> Iterator[str]:
+    """The bindings, each with its location, and below it the statements that it displaces."""
     texts = [assignment(str(binding), binding.value).splitlines() for binding in effective]
     width = min(60, max((len(text[0]) for text in texts), default=0))
     for binding, (first, *rest) in zip(effective, texts, strict=True):
         yield f"{first:{width}}  # {binding.location}"
         yield from rest
-        for other in config.bindings.statements:
+        for other in tree.statements:
             if other.key == binding.key and other is not binding:
                 yield f"#   displaces {as_text(other.value)}  ({other.location})"
 

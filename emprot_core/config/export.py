@@ -1,21 +1,20 @@
-"""A component, or a whole config, as a commented gin file that a file of one's own can start from: --export."""
+"""--export: a component, or a whole config, as a commented gin file to start a file of one's own from."""
 
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from emprot_core import registry
+from emprot_core.config.configuration import Config
 from emprot_core.config.describe import docstring, find
-from emprot_core.config.faults import WIDTH, Location
-from emprot_core.config.loading import Config
+from emprot_core.config.faults import WIDTH, Faults, Location
 from emprot_core.config.names import Names
-from emprot_core.config.signature import EMPTY, Parameter, annotation_text, bindable, default_text, reference_text
-from emprot_core.config.snapshot import assignment, is_literal, needed_macros, reachable
+from emprot_core.config.signature import EMPTY, Parameter, annotation_text, bindable, default_text
 from emprot_core.config.statements import Binding
 from emprot_core.config.syntax import comment_of
 from emprot_core.config.types import takers
-from emprot_core.config.values import REQUIRED, Macro, Reference
+from emprot_core.config.values import REQUIRED, Macro, assignment, is_literal, use_of
 from emprot_core.kinds import contract_kind
 from emprot_core.registry import Entry
 
@@ -23,7 +22,7 @@ _HEADER = "# A line #name = value is a default: remove its # to set another. A v
 
 
 def export_component(name: str, modules: Sequence[str] = ()) -> str:
-    """Every parameter of a component, and of the components that it cannot do without.
+    """A gin file with every parameter of a component, and of the components that it cannot do without.
 
     Args:
         modules: plugins that the file imports.
@@ -31,85 +30,78 @@ def export_component(name: str, modules: Sequence[str] = ()) -> str:
     Raises:
         ConfigError: the name is unknown or ambiguous.
     """
-    names = Names(registry.entries())
+    names = Names(registry.entries(), Faults())
     entry = find(name, names, "--export")
     blocks, waiting = [], [entry]
     while waiting:
         one = waiting.pop(0)
         blocks.append("\n".join(_block(one, {}, names)))
-        waiting += [needed for p in bindable(one).values() if p.required and (needed := _only_choice(p, names))]
+        waiting += [needed for p in bindable(one).values() if p.required and (needed := names.filed_as(p.annotation))]
     head = f"# {entry.short_selector} and its parameters, to be read after another file that is to use it:\n"
     head += "#   emprot-run --gin_file=base.gin --gin_file=THIS_FILE\n" + _HEADER
     return "\n".join([head, *(f"import {module}\n" for module in modules), _use(entry, names), "\n\n".join(blocks)])
 
 
 def export_config(config: Config) -> str:
-    """The config as one file that gives the same, with every parameter of every component that it builds."""
-    bindings = config.bindings
-    kept = reachable(bindings)
-    macros = [bindings.effective["", "", name] for name in needed_macros(kept, bindings)]
-    names = Names(bindings.entries.values())
+    """One gin file that gives the same config, with every parameter of every component that is built."""
+    tree = config.tree
+    macros = tree.needed_macros(tree.reachable)
     blocks = ["\n".join(f"import {module}" for module in config.modules), "\n".join(map(_line, macros))]
-    for selector in dict.fromkeys(node.selector for node in bindings.built):
+    for entry, bindings in tree.by_component().items():
         bound: dict[str, list[Binding]] = {}
-        for binding in sorted(kept, key=lambda binding: binding.scope):
-            if binding.selector == selector:
-                bound.setdefault(binding.parameter, []).append(binding)
-        blocks.append("\n".join(_block(bindings.entries[selector], bound, names)))
+        for binding in bindings:
+            bound.setdefault(binding.parameter, []).append(binding)
+        blocks.append("\n".join(_block(entry, bound, tree.names)))
     head = f"# {', '.join(config.files)} as one file, with every parameter of everything that is built:\n"
     head += "#   emprot-run --gin_file=THIS_FILE\n" + _HEADER
     return "\n".join([head, "\n\n".join(filter(None, blocks))])
 
 
 def _block(entry: Entry, bound: Mapping[str, Sequence[Binding]], names: Names) -> Iterator[str]:
+    """The lines for a component: for each parameter a comment and, if it can be written, a statement."""
     text = docstring(entry)
-    yield from _comment(f"{entry.short_selector} ({entry.kind}, {entry.origin}): {text[0]}", "# ")
+    yield from _comment(f"{entry.short_selector} ({entry.kind}, {entry.origin}): {text[0]}")
     about = _parameter_texts(text)
     for parameter in bindable(entry).values():
-        written = _written(parameter, names) if parameter.name not in bound else ""
+        bindings = bound.get(parameter.name, ())
+        unbound = "" if bindings else _unbound(parameter, entry, names)
         facts = [annotation_text(parameter.annotation)] if parameter.annotation is not EMPTY else []
-        facts += ["required"] * parameter.required
-        facts += [f"default {default_text(parameter.default)}"] * (not parameter.required and not written)
-        facts += _choices(parameter, names) if parameter.required and parameter.name not in bound else []
-        yield from _comment(": ".join(filter(None, (", ".join(facts), about.get(parameter.name)))), "# ")
-        yield from map(_line, bound.get(parameter.name, ()))
-        if written:
-            line = assignment(f"{entry.short_selector}.{parameter.name}", written[0])
-            yield line if parameter.required else textwrap.indent(line, "#")
+        if parameter.required:
+            facts += ["required"] if bindings else ["required", *_choices(parameter, names)]
+        elif not unbound:
+            facts.append(f"default {default_text(parameter.default)}")
+        yield from _comment(": ".join(filter(None, (", ".join(facts), about.get(parameter.name)))))
+        yield from map(_line, bindings)
+        if unbound:
+            yield unbound
 
 
-def _written(parameter: Parameter, names: Names) -> tuple[Any, ...]:
-    """The value to write for a parameter that is not bound; nothing for a default that gin cannot write."""
+def _unbound(parameter: Parameter, entry: Entry, names: Names) -> str:
+    """The statement for a parameter that is not bound. A default stands in a comment.
+
+    Empty for a default that gin cannot write.
+    """
+    name = f"{entry.short_selector}.{parameter.name}"
+    component = names.filed_as(parameter.annotation if parameter.required else parameter.default)
     if parameter.required:
-        only = _only_choice(parameter, names)
-        return (_reference(only),) if only else (Macro(REQUIRED, Location("")),)
-    for entry in names.entries.values():
-        if entry.target is parameter.default:
-            return (Reference((), entry.selector, False, Location("")),)
-    return (parameter.default,) if is_literal(parameter.default) else ()
-
-
-def _only_choice(parameter: Parameter, names: Names) -> Entry | None:
-    """The component whose class the annotation names."""
-    return next((entry for entry in names.entries.values() if entry.target is parameter.annotation), None)
+        return assignment(name, use_of(component) if component else Macro(REQUIRED, Location("")))
+    if component:
+        return f"#{assignment(name, replace(use_of(component), call=False))}"
+    return textwrap.indent(assignment(name, parameter.default), "#") if is_literal(parameter.default) else ""
 
 
 def _choices(parameter: Parameter, names: Names) -> list[str]:
     kind = contract_kind(parameter.annotation)
-    known = [reference_text(entry.kind, entry.name) for entry in names.entries.values() if entry.kind == kind]
+    known = names.references(kind) if kind else []
     return [f"one of {' '.join(known)}"] if known else []
 
 
-def _reference(entry: Entry) -> Reference:
-    return Reference((), entry.selector, reference_text(entry.kind).endswith("()"), Location(""))
-
-
 def _use(entry: Entry, names: Names) -> str:
-    """The statement that puts the component to use; a comment where it would displace others from a list."""
+    """The statement that puts the component to use. It is a comment where it would displace others from a list."""
     others = [other for other in names.entries.values() if other is not entry]
     others.sort(key=lambda other: (other.kind not in ("core", "job"), other.selector))
-    reference = _reference(entry)
-    for name, in_list in takers(reference, others, names.entries):
+    reference = use_of(entry)
+    for name, in_list in takers(entry, others):
         return f"# used as {name} = [..., {reference}]\n" if in_list else f"{name} = {reference}\n"
     return ""
 
@@ -120,12 +112,12 @@ def _line(binding: Binding) -> str:
     return f"{line}  {comment}" if comment and "\n" not in line else line
 
 
-def _comment(text: str, prefix: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=prefix, subsequent_indent=f"{prefix}  ", break_on_hyphens=False)
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
 
 
 def _parameter_texts(text: Sequence[str]) -> dict[str, str]:
-    """What a docstring says of each parameter, under Args or Attributes."""
+    """What a docstring says about each parameter under Args or Attributes."""
     found: dict[str, str] = {}
     section = ""
     current: list[str] = []

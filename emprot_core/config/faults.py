@@ -1,4 +1,4 @@
-"""Faults of a configuration: each with its place, a code, what is wrong, and what to do. All are reported at once."""
+"""Faults of a configuration. Each has a location, a code, a message, and advice. All are reported at once."""
 
 import difflib
 import textwrap
@@ -7,26 +7,6 @@ from dataclasses import dataclass
 
 from emprot_core.errors import EmprotError
 
-CODES = (
-    "syntax",
-    "missing-file",
-    "include-cycle",
-    "import",
-    "unknown-component",
-    "unknown-parameter",
-    "late-parameter",
-    "call-style",
-    "kind",
-    "type",
-    "missing",
-    "undefined-macro",
-    "bare-name",
-    "ambiguous",
-    "duplicate",
-    "reference-cycle",
-    "too-large",
-    "unused",
-)
 COMMAND_LINE = "command line"
 """The place of overrides like Trainer.max_epochs=3."""
 
@@ -50,16 +30,18 @@ class Location:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. `help` says what to do, a line each."""
+    """One thing that is wrong. Each line of `help` says what to do.
+
+    The codes are syntax, missing-file, include-cycle, import, unknown-component, unknown-parameter, late-parameter,
+    call-style, kind, type, missing, undefined-macro, bare-name, ambiguous, duplicate, reference-cycle, too-large and
+    unused.
+    """
 
     code: str
     message: str
     location: Location
     help: tuple[str, ...] = ()
     severity: str = "error"
-
-    def __post_init__(self) -> None:
-        assert self.code in CODES, self.code
 
     def __str__(self) -> str:
         lines = [f"{self.location}: {self.severity}[{self.code}]: {self.message}"]
@@ -68,6 +50,15 @@ class Fault:
         wrapped = [part for line in self.help for part in textwrap.wrap(line, WIDTH - 8, break_on_hyphens=False)]
         lines += [("  help: " if i == 0 else "        ") + line for i, line in enumerate(wrapped)]
         return "\n".join(lines).replace(NO_BREAK, " ")
+
+
+class Faults(list[Fault]):
+    """The list in which every step of a load notes what it finds."""
+
+    def note(self, code: str, message: str, location: Location, *help: str) -> None:
+        if code in ("missing", "undefined-macro") and any(fault.code == "missing-file" for fault in self):
+            help = (*help, "or a file that was not found was to give it")
+        self.append(Fault(code, message, location, help))
 
 
 class ConfigError(EmprotError):

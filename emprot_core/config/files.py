@@ -1,7 +1,7 @@
-"""All gin files and command-line bindings read in their order, includes in place, before anything is imported or bound.
+"""Reads all gin files and the bindings of the command line, in their order and with the includes in place.
 
-An include is looked for beside the file that includes it, never in the current directory, so that a stray file there
-cannot shadow a shipped one.
+An include is looked for beside the file that includes it. It is not looked for in the current directory, so that a
+stray file there cannot shadow a shipped one.
 """
 
 import os
@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
-from emprot_core.config.faults import COMMAND_LINE, Fault, Location, did_you_mean, nearest
+from emprot_core.config.faults import COMMAND_LINE, Faults, Location, did_you_mean, nearest
 from emprot_core.config.statements import Binding, Import, Include, parse
 
 SHIPPED = "emprot_gin_configs"
@@ -19,17 +18,22 @@ SHIPPED = "emprot_gin_configs"
 
 @dataclass
 class Source:
-    """What was read. A later binding of the same parameter overrides an earlier one."""
+    """What was read. A later binding of the same parameter overrides an earlier one.
+
+    Attributes:
+        left_out: includes that were not followed.
+        files: what was read, as locations name it.
+    """
 
     bindings: list[Binding] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)  # as locations name them
+    left_out: list[Include] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
 
     def position(self, location: Location) -> tuple[int, int]:
-        """Sorts places in the order in which they were read."""
-        index = self.files.index(location.file) if location.file in self.files else len(self.files)
-        return index, location.line
+        """A key that sorts locations in the order of reading."""
+        return [*self.files, location.file].index(location.file), location.line
 
 
 def read(
@@ -47,86 +51,73 @@ def read(
 
 
 def read_back(text: str, name: str) -> Source:
-    """Everything that a text says which a run wrote. It holds all it needs, so an include in it is a fault."""
-    reader = _Reader((), follows=lambda include: False)
+    """Everything that the text of a run says. Such a text is complete, so an include in it is a fault."""
+    reader = _Reader(follows=lambda include: False)
     reader.read_text(text, name)
-    for include in reader.left_out:
+    for include in reader.source.left_out:
         message = f"include {include.filename!r}: a config that is read back from a run includes no file"
-        reader.source.faults.append(Fault("import", message, include.location))
+        reader.source.faults.note("import", message, include.location)
     return reader.source
 
 
-def read_shipped_only(file: str) -> tuple[Source, list[Include]]:
-    """What a stranger's file says, and the includes that were not read: all but those of shipped files."""
-    shipped = _package_directory(SHIPPED)
-    reader = _Reader((), follows=lambda include: bool(shipped and (shipped / Path(include.filename).name).is_file()))
+def read_shipped_only(file: str) -> Source:
+    """What a stranger's file says. Of what it includes, only shipped files are read."""
+
+    def is_shipped(include: Include) -> bool:
+        return any(path.is_file() for path in _in_package(SHIPPED, Path(include.filename).name))
+
+    reader = _Reader(follows=is_shipped)
     reader.read_file(file, Location(file))
-    return reader.source, reader.left_out
-
-
-class _File(NamedTuple):
-    """A file that was found, and how locations name it."""
-
-    path: Path
-    shown: str
-
-
-class _Includer(NamedTuple):
-    """A file that is being read, and the include statement in it that led further."""
-
-    file: _File
-    statement: Location
+    return reader.source
 
 
 class _Reader:
-    def __init__(self, search_paths: Sequence[str], follows: Callable[[Include], bool] = lambda include: True):
-        """`follows` says whether to read what an include names; the others are kept in `left_out`."""
+    """Reads files and texts into one source. `follows` says whether to read what an include names."""
+
+    def __init__(self, search_paths: Sequence[str] = (), follows: Callable[[Include], bool] = lambda include: True):
         self.source = Source()
-        self.left_out: list[Include] = []
         self._search_paths = search_paths
         self._follows = follows
+        self._paths: dict[str, Path] = {}  # keys: how locations name the files
 
-    def read_text(self, text: str, shown: str) -> None:
-        self._take(text.replace("\r\n", "\n"), shown, None, ())
-
-    def read_file(self, name: str, named_at: Location, including: tuple[_Includer, ...] = ()) -> None:
-        """Read one file. `including`: the files around it, outermost first."""
-        beside = including[-1].file.path.parent if including else None
-        places = list(_places(name, beside, self._search_paths)) if name else []
+    def read_file(self, name: str, named_at: Location, including: tuple[Location, ...] = ()) -> None:
+        """Read one file. `including`: the include statements that lead to it, outermost first."""
+        faults = self.source.faults
+        around = [self._paths[include.file] for include in including]
+        places = list(_places(name, around[-1].parent if around else None, self._search_paths)) if name else []
         path = next((place for place in places if place.is_file()), None)
         if path is None:
-            self.source.faults.append(_missing_file(name, places, named_at))
+            _note_missing_file(name, places, named_at, faults)
             return
-        file = _File(path, _shown(path, name, beside is None))
-        around = [includer.file for includer in including]
-        if path.resolve() in [outer.path.resolve() for outer in around]:
-            chain = " -> ".join(outer.shown for outer in (*around, file))
-            fault = Fault("include-cycle", f"{file.shown} includes itself: {chain}", named_at, ("remove one include",))
-            self.source.faults.append(fault)
+        shown = _shown(path, name, not around)
+        if path.resolve() in [outer.resolve() for outer in around]:
+            chain = " -> ".join([*(include.file for include in including), shown])
+            faults.note("include-cycle", f"{shown} includes itself: {chain}", named_at, "remove one include")
             return
+        self._paths[shown] = path
         try:
-            self._take(path.read_text(encoding="utf-8-sig"), file.shown, file, including)
+            self.read_text(path.read_text(encoding="utf-8-sig"), shown, including)
         except UnicodeDecodeError as error:
             message = f"{path.name} is not UTF-8 text (byte {error.start})"
-            self.source.faults.append(Fault("syntax", message, named_at, ("save it as UTF-8",)))
+            faults.note("syntax", message, named_at, "save it as UTF-8")
         except OSError as error:
-            self.source.faults.append(Fault("missing-file", f"{path} cannot be read: {error.strerror}", named_at))
+            faults.note("missing-file", f"{path} cannot be read: {error.strerror}", named_at)
 
-    def _take(self, text: str, shown: str, file: _File | None, including: tuple[_Includer, ...]) -> None:
+    def read_text(self, text: str, shown: str, including: tuple[Location, ...] = ()) -> None:
+        """Read a text. Locations name it as `shown`."""
         self.source.files.append(shown)
-        parsed = parse(text, shown)
+        parsed = parse(text.replace("\r\n", "\n"), shown)
         self.source.faults += parsed.faults
         for statement in parsed.statements:
-            if isinstance(statement, Include) and not self._follows(statement):
-                self.left_out.append(statement)
-            elif isinstance(statement, Include):
-                inner = (*including, _Includer(file, statement.location)) if file else ()
-                self.read_file(statement.filename, statement.location, inner)
+            if isinstance(statement, Binding):
+                self.source.bindings.append(replace(statement, included=including))
             elif isinstance(statement, Import):
                 self.source.imports.append(statement)
+            elif self._follows(statement):
+                inner = (*including, statement.location) if shown in self._paths else ()
+                self.read_file(statement.filename, statement.location, inner)
             else:
-                included = tuple(includer.statement for includer in including)
-                self.source.bindings.append(replace(statement, included=included))
+                self.source.left_out.append(statement)
 
 
 def _places(name: str, beside: Path | None, search_paths: Sequence[str]) -> Iterator[Path]:
@@ -145,45 +136,41 @@ def _places(name: str, beside: Path | None, search_paths: Sequence[str]) -> Iter
             yield from _in_package(head, rest)
 
 
-def _in_package(package: str, file: str) -> Iterator[Path]:
-    if directory := _package_directory(package):
-        yield directory / file
+def _in_package(package: str, file: str) -> list[Path]:
+    """The place of a file in a package, or nothing.
 
-
-def _package_directory(package: str) -> Path | None:
-    """Where a package lies. Nothing is imported: of a dotted name the first part is looked up, the rest are folders."""
+    Nothing is imported: of a dotted name the first part is looked up, the rest are folders.
+    """
     name, *folders = package.split(".")
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
-        return None
+        return []
     locations = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(locations[0]).joinpath(*folders) if locations else None
+    return [Path(location, *folders, file) for location in locations[:1]]
 
 
 def _shown(path: Path, name: str, given: bool) -> str:
-    """Files below the current directory as they are; a shipped one as package:file, which can be fed as well."""
-    shipped = _package_directory(SHIPPED)
-    if shipped and path.is_relative_to(shipped):
-        return f"{SHIPPED}:{path.relative_to(shipped).as_posix()}"
-    if given and not Path(name).is_absolute() and (Path.cwd() / name) == path:
+    """How locations name a file: a shipped one as package:file, another as it was given or by its relative path."""
+    for shipped in _in_package(SHIPPED, ""):
+        if path.is_relative_to(shipped):
+            return f"{SHIPPED}:{path.relative_to(shipped).as_posix()}"
+    if given and Path.cwd() / name == path and not Path(name).is_absolute():
         return name
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
 
-def _missing_file(name: str, places: Sequence[Path], named_at: Location) -> Fault:
+def _note_missing_file(name: str, places: Sequence[Path], named_at: Location, faults: Faults) -> None:
     directory = next((place for place in places if place.is_dir()), None)
-    if directory is not None:
-        return Fault("missing-file", f"{name!r} is a directory", named_at, _inside(directory, name))
-    return Fault("missing-file", f"there is no gin file {name!r}", named_at, tuple(_advice(name, places)))
-
-
-def _inside(directory: Path, name: str) -> tuple[str, ...]:
-    if (directory / "config.gin").is_file():
-        return (f"did you mean {name.rstrip('/')}/config.gin?",)
-    files = sorted(path.name for path in directory.glob("*.gin"))
-    return (f"it holds {', '.join(files) or 'no gin file'}",)
+    if directory is None:
+        faults.note("missing-file", f"there is no gin file {name!r}", named_at, *_advice(name, places))
+        return
+    inside = sorted(path.name for path in directory.glob("*.gin"))
+    help = f"it holds {', '.join(inside) or 'no gin file'}"
+    if "config.gin" in inside:
+        help = f"did you mean {name.rstrip('/')}/config.gin?"
+    faults.note("missing-file", f"{name!r} is a directory", named_at, help)
 
 
 def _advice(name: str, places: Sequence[Path]) -> Iterator[str]:
@@ -192,9 +179,9 @@ def _advice(name: str, places: Sequence[Path]) -> Iterator[str]:
     if "," in name:
         yield f"one file each: {' '.join(f'--gin_file={part.strip()}' for part in name.split(','))}"
     package, colon, file = name.partition(":")
-    wanted = Path(file or name).name
-    known = [path.name for place in places if place.parent.is_dir() for path in place.parent.glob("*.gin")]
-    yield from did_you_mean(nearest(wanted if wanted.endswith(".gin") else f"{wanted}.gin", known))
+    wanted = Path(file or name).name.removesuffix(".gin") + ".gin"
+    known = [path.name for place in places for path in place.parent.glob("*.gin")]
+    yield from did_you_mean(nearest(wanted, known))
     if colon and not places:
         yield f"the package {package} is not installed"
     yield from (f"looked for {os.path.normpath(place)}" for place in dict.fromkeys(places))

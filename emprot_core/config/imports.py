@@ -1,68 +1,60 @@
-"""Plugin modules that a config or the command line names are imported once everything is read."""
+"""Imports of plugin modules that a config or the command line names. They follow when all files are read."""
 
 import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from emprot_core import registry
-from emprot_core.config.faults import Fault, Location, did_you_mean, nearest
+from emprot_core.config.faults import Faults, Location, did_you_mean, nearest
 from emprot_core.config.statements import Import
 
 
-@dataclass
-class Imported:
-    """Modules that a config needs, in their order, those that could not be imported, and what went wrong."""
+def import_all(plugins: Sequence[str], imports: Sequence[Import], faults: Faults) -> list[str]:
+    """Import the plugins of the command line, then the modules that gin files import. Gives their names.
 
-    modules: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-
-def import_all(plugins: Sequence[str], imports: Sequence[Import]) -> Imported:
-    """Import the plugins of the command line, with all modules of a package, and what gin files import."""
+    Of a plugin that is a package, all modules are imported. A module that cannot be imported is a fault.
+    """
     if (plugins or imports) and os.getcwd() not in sys.path:
-        # A console script lacks the current directory, which `python -m` has. Last: it must not shadow a package.
+        # `python -m` has the current directory on the path; a console script has not. It comes last, so that no file
+        # in it shadows a package.
         sys.path.append(os.getcwd())
     registry.load_plugins()
-    result = Imported()
+    modules = []
     for module in plugins:
-        result.modules += registry.import_plugin(module)
-        _note_failure(Import(module, Location(f"--plugin={module}")), result)
+        modules += registry.import_plugin(module)
+        _note_failure(Import(module, Location(f"--plugin={module}")), faults)
     for statement in imports:
         if statement.module.startswith("__gin__"):
             message = f"{statement.module} changes gin's language, which is not supported"
-            advice = "register components with emprot_core.registry.register"
-            result.faults.append(Fault("import", message, statement.location, (advice,)))
+            help = "register components with emprot_core.registry.register"
+            faults.note("import", message, statement.location, help)
             continue
-        result.modules += registry.import_module(statement.module)
-        _note_failure(statement, result)
-    result.modules = list(dict.fromkeys(result.modules))
-    return result
+        modules += registry.import_module(statement.module)
+        _note_failure(statement, faults)
+    return list(dict.fromkeys(modules))
 
 
-def only_registered(imports: Sequence[Import]) -> Imported:
-    """What a text read back from a checkpoint imports: plugins that are registered already, so that it runs no code."""
-    known = registry.plugins()
-    result = Imported()
+def only_registered(imports: Sequence[Import], faults: Faults) -> list[str]:
+    """The modules that a text from a run imports. Nothing is imported here.
+
+    A module that is not registered yet is a fault, so that the text cannot run code.
+    """
     for statement in imports:
-        if statement.module in known:
-            result.modules.append(statement.module)
-            continue
-        message = f"{statement.module} is no registered plugin, and a config read back may import no other module"
-        advice = f'if you trust it: --plugin={statement.module}, or registry.import_plugin("{statement.module}") before'
-        result.faults.append(Fault("import", message, statement.location, (advice,)))
-    return result
+        module = statement.module
+        if module not in registry.plugins():
+            message = f"{module} is no registered plugin, and a config read back may import no other module"
+            help = f'if you trust it: --plugin={module}, or registry.import_plugin("{module}") before'
+            faults.note("import", message, statement.location, help)
+    return [statement.module for statement in imports]
 
 
-def _note_failure(statement: Import, result: Imported) -> None:
+def _note_failure(statement: Import, faults: Faults) -> None:
     failed = registry.failures().get(statement.module)
     if failed is not None:
-        result.failed.append(statement.module)
         message = f"import {statement.module} failed: {type(failed).__name__}: {failed}"
-        result.faults.append(Fault("import", message, statement.location, tuple(_advice(statement.module, failed))))
+        faults.note("import", message, statement.location, *_advice(statement.module, failed))
 
 
 def _advice(module: str, error: Exception) -> Iterator[str]:

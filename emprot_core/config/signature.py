@@ -1,11 +1,12 @@
-"""The parameters of a component as the checks, the builder and --describe see them."""
+"""The parameters of a component, and how annotations and defaults are shown to a user."""
 
 import inspect
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
+from types import SimpleNamespace, UnionType
 from typing import Any
 
 from emprot_core.config.faults import NO_BREAK
@@ -13,12 +14,14 @@ from emprot_core.kinds import KINDS, contract_kind
 from emprot_core.registry import Entry
 
 EMPTY = inspect.Parameter.empty
+UNIONS = (typing.Union, UnionType)
+"""The origins of Union[a, b] and of a | b."""
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter. A late one is given by the framework when it calls the component, never by a gin file."""
+    """One parameter. The framework itself gives a late parameter when it calls the component; gin files cannot."""
 
     name: str
     annotation: Any  # EMPTY where there is none
@@ -36,7 +39,7 @@ class Parameter:
 
 @cache
 def parameters(entry: Entry) -> dict[str, Parameter]:
-    """The named parameters of a component, in their order. **kwargs is none: a typo must not vanish in it."""
+    """The named parameters of a component, in their order. **kwargs is left out, so that no typo vanishes in it."""
     hints = _hints(entry.target)
     found = {}
     for i, p in enumerate(inspect.signature(entry.target).parameters.values()):
@@ -47,7 +50,7 @@ def parameters(entry: Entry) -> dict[str, Parameter]:
 
 
 def returned(entry: Entry) -> Any:
-    """The annotation of what a function gives; EMPTY where there is none."""
+    """The annotation of what a function returns; EMPTY if there is none."""
     return _hints(entry.target).get("return", EMPTY)
 
 
@@ -57,13 +60,13 @@ def bindable(entry: Entry) -> dict[str, Parameter]:
 
 
 def accepted(entry: Entry) -> str:
-    """One line: what may be bound."""
+    """What may be bound, as one line of help."""
     texts = [f"{p.name} (required)" if p.required else str(p) for p in bindable(entry).values()]
     return ", ".join(text.replace(" ", NO_BREAK) for text in texts) or "no parameter"
 
 
 def annotation_text(annotation: Any) -> str:
-    """An annotation as a user reads it: contracts as the kind they want, no module names."""
+    """An annotation as a user reads it. A contract is shown as its kind, and names have no module in front."""
     kind = contract_kind(annotation)
     if kind:
         return kind
@@ -72,7 +75,7 @@ def annotation_text(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return annotation_text(arguments[0])
-    if is_union(origin):
+    if origin in UNIONS:
         return " | ".join(map(annotation_text, arguments))
     if origin is typing.Literal:
         return "Literal[" + ", ".join(map(repr, arguments)) + "]"
@@ -84,7 +87,7 @@ def annotation_text(annotation: Any) -> str:
 
 
 def default_text(default: Any) -> str:
-    """A default as a user reads it: functions by name."""
+    """A default as a user reads it. Functions are shown by name."""
     return getattr(default, "__name__", None) or repr(default)
 
 
@@ -99,31 +102,18 @@ def kind_text(kind: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
-def is_union(origin: Any) -> bool:
-    """Whether the origin of an annotation is that of Union[a, b] or of a | b."""
-    return origin is typing.Union or getattr(origin, "__name__", "") == "UnionType"
-
-
 def _is_late(kind: str, position: int, parameter: inspect.Parameter) -> bool:
-    """Late parameters may have other names in a stranger's component, but their place is the same."""
+    """Whether a parameter is late. Its name may differ from that in the table of kinds, but not its position."""
     late = KINDS[kind].late
     return parameter.name in late or (position < len(late) and parameter.default is EMPTY)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by parameter name, where they can be resolved."""
+    """Annotations by parameter name. Those that cannot be evaluated, as of names under TYPE_CHECKING, are left out."""
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):  # a name that is imported for type checkers only: one by one
-        written = getattr(function, "__annotations__", {})
-        return {name: hint for name in written for hint in _resolved(written[name], function)}
-
-
-def _resolved(annotation: Any, function: Any) -> list[Any]:
-    """The annotation, or nothing."""
-    alone = SimpleNamespace(__annotations__={"it": annotation})
-    try:
-        return [typing.get_type_hints(alone, function.__globals__, include_extras=True)["it"]]
-    except (NameError, TypeError, AttributeError):
-        return []
+    hints: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        alone = SimpleNamespace(__annotations__={name: annotation})
+        with suppress(NameError, TypeError, AttributeError):
+            hints |= typing.get_type_hints(alone, function.__globals__, include_extras=True)
+    return hints

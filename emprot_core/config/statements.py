@@ -1,4 +1,4 @@
-"""Gin text read into statements with gin's own parser and without side effects; every fault is collected."""
+"""Gin text -> statements, by gin's own parser and without side effects. Every fault is kept."""
 
 import re
 import tokenize
@@ -8,24 +8,37 @@ from typing import Any
 from gin import config_parser
 
 from emprot_core.config.faults import COMMAND_LINE, Fault, Location
-from emprot_core.config.syntax import SELECTOR, WORD, WORDS, cut, depth, explain, unclosed, unclosed_fault
-from emprot_core.config.values import REQUIRED, Macro, Reference, Unreadable
+from emprot_core.config.signature import Parameter
+from emprot_core.config.syntax import SELECTOR, WORD, WORDS, Piece, cut, early_fault, explain
+from emprot_core.config.values import REQUIRED, Macro, Reference, Scope, Unreadable
 
-MAX_NESTING = 50
 _KEY = re.compile(rf"\s*({SELECTOR})\s*=")
-_BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")
 
 
 @dataclass(frozen=True)
 class Binding:
-    """scope/selector.parameter = value. A macro has no selector; its whole name is `parameter`."""
+    """scope/selector.parameter = value. A macro has no selector; its whole name is `parameter`.
+
+    Attributes:
+        value: the value as it is written.
+        included: the include statements that lead to its file, outermost first.
+
+    In a tree the selector is the full one, references in the value know their component, and there are also:
+
+        taker: the parameter that is bound; None for a macro, and for a parameter that cannot be bound.
+        meaning: the value with its macros replaced.
+        macros: names of the macros that were replaced.
+    """
 
     scope: str
     selector: str
     parameter: str
     value: Any
     location: Location
-    included: tuple[Location, ...] = ()  # where its file is included, outermost first
+    included: tuple[Location, ...] = ()
+    taker: Parameter | None = None
+    meaning: Any = None
+    macros: frozenset[str] = frozenset()
 
     @property
     def is_macro(self) -> bool:
@@ -34,6 +47,15 @@ class Binding:
     @property
     def key(self) -> tuple[str, str, str]:
         return self.scope, self.selector, self.parameter
+
+    @property
+    def holder(self) -> tuple[str, str]:
+        """What the value is given to: a component in a scope, or a macro."""
+        return self.scope, self.selector or f"%{self.parameter}"
+
+    @property
+    def scopes(self) -> Scope:
+        return tuple(filter(None, self.scope.split("/")))
 
     def __str__(self) -> str:
         name = ".".join(filter(None, (self.selector.removeprefix("emprot."), self.parameter)))
@@ -61,7 +83,7 @@ Statement = Binding | Include | Import
 
 @dataclass
 class Parsed:
-    """What a text holds. A value that cannot be read carries its fault itself; the others are in `faults`."""
+    """What a text holds. The fault of a value that cannot be read is kept with the value, the others in `faults`."""
 
     statements: list[Statement] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -70,80 +92,49 @@ class Parsed:
 def parse(text: str, file: str) -> Parsed:
     """The statements of a gin text. `file` is how locations name it."""
     parsed = Parsed()
-    for first_line, lines in cut(text):
-        block = _BLOCK.match(lines[0])
-        if block:
-            _parse_block(block[1], first_line, lines, file, parsed)
-        else:
-            _parse_piece(first_line, lines, file, parsed)
+    for piece in cut(text, file):
+        read: list[Statement] = []
+        fault = early_fault(piece) or _read(piece, read)
+        unreadable = _unreadable(piece, fault) if fault and not read else None
+        if unreadable:
+            read.append(unreadable)
+        elif fault:
+            parsed.faults.append(fault)
+        parsed.statements += read
     return parsed
 
 
-def _parse_block(name: str, first_line: int, lines: list[str], file: str, parsed: Parsed) -> None:
-    """`name:` and indented `parameter = value` lines are read as one statement each."""
-    inside = [i for i in range(1, len(lines)) if lines[i].strip() and not lines[i].lstrip().startswith("#")]
-    if not inside:
-        help = ("indent its lines: parameter = value",)
-        parsed.faults.append(Fault("syntax", f"the block {name}: is empty", Location(file, first_line, lines[0]), help))
-        return
-    indent = lines[inside[0]][: -len(lines[inside[0]].lstrip())]
-    members = [i for i in inside if re.match(f"{indent}[A-Za-z_]", lines[i]) or i == inside[0]]
-    for i, end in zip(members, [*members[1:], len(lines)], strict=True):
-        piece = [f"{name}.{lines[i].lstrip()}", *lines[i + 1 : end]]
-        _parse_piece(first_line + i, piece, file, parsed, shown=lines[i:end])
-
-
-def _parse_piece(first_line: int, lines: list[str], file: str, parsed: Parsed, shown: list[str] | None = None) -> None:
-    """One statement; `shown` are its lines as the file has them."""
-    shown = shown or lines
-
-    def locate(line: int) -> Location:
-        line = min(max(line, 1), len(shown))  # the parser may blame the line after the last
-        return Location(file, first_line + line - 1, shown[line - 1])
-
-    text = "\n".join(lines)
-    found = unclosed(text)
-    if found:
-        _note_fault(unclosed_fault(found[1], locate(found[0] + 1)), text, locate(1), parsed)
-        return
-    if depth(text) > MAX_NESTING:
-        message = f"brackets are nested {depth(text)} deep, at most {MAX_NESTING} are read"
-        _note_fault(Fault("too-large", message, locate(1)), text, locate(1), parsed)
-        return
-    delegate = _Delegate(lines, locate)
-    read = []
+def _read(piece: Piece, read: list[Statement]) -> Fault | None:
+    """Read a piece with gin's parser, and add its statements to `read`. Gives the fault that stopped it, if any."""
+    delegate = _Delegate(piece)
     try:
-        parser = config_parser.ConfigParser(text, delegate)
-        delegate.parser = parser
-        for statement in parser:
-            if not isinstance(statement, config_parser.BlockDeclaration):  # its bindings follow
-                read.append(_translate(statement, locate(statement.location.line_num)))
-    except (SyntaxError, tokenize.TokenError, ValueError) as error:
-        line = error.lineno if isinstance(error, SyntaxError) else None
-        cause = error if isinstance(error, SyntaxError) else SyntaxError(str(error.args[0]))
-        _note_fault(explain(cause, locate(line or 1)), "" if read else text, locate(1), parsed)
-    parsed.statements.extend(read)
+        delegate.parser = config_parser.ConfigParser(piece.text, delegate)
+        for statement in delegate.parser:
+            location = piece.locate(statement.location.line_num)
+            if isinstance(statement, config_parser.IncludeStatement):
+                read.append(Include(statement.filename, location))
+            elif isinstance(statement, config_parser.ImportStatement):
+                read.append(Import(statement.module, location))
+            else:
+                key = statement.scope, statement.selector, statement.arg_name
+                read.append(_binding(*key, statement.value, location))
+    except SyntaxError as error:
+        return explain(str(error.msg), piece.locate(error.lineno or 1))
+    except (tokenize.TokenError, ValueError) as error:
+        return explain(str(error.args[0]), piece.locate(1))
+    return None
 
 
-def _note_fault(fault: Fault, text: str, location: Location, parsed: Parsed) -> None:
-    """A binding whose value cannot be read stays a binding, so that it is not called missing as well."""
-    key = _KEY.match(text)
+def _unreadable(piece: Piece, fault: Fault) -> Binding | None:
+    """The binding that a piece with a fault was to be, so that its parameter is not called missing as well."""
+    key = _KEY.match(piece.text)
     if not key:
-        parsed.faults.append(fault)
-        return
-    words = WORDS if location.file == COMMAND_LINE else WORD
-    value = text[key.end() :].split("#")[0].strip()
-    scope, selector, parameter = config_parser.parse_binding_key(key[1])
+        return None
+    words = WORDS if piece.file == COMMAND_LINE else WORD
+    value = piece.text[key.end() :].split("#")[0].strip()
     unreadable = Unreadable(value if words.fullmatch(value) else "", fault)
-    parsed.statements.append(_binding(scope, selector, parameter, unreadable, location))
-
-
-def _translate(statement: Any, location: Location) -> Statement:
-    if isinstance(statement, config_parser.IncludeStatement):
-        return Include(statement.filename, location)
-    if isinstance(statement, config_parser.ImportStatement):
-        return Import(statement.module, location)
-    return _binding(statement.scope, statement.selector, statement.arg_name, statement.value, location)
+    scope, selector, parameter = config_parser.parse_binding_key(key[1])
+    return _binding(scope, selector, parameter, unreadable, piece.locate(1))
 
 
 def _binding(scope: str, selector: str, parameter: str, value: Any, location: Location) -> Binding:
@@ -153,13 +144,12 @@ def _binding(scope: str, selector: str, parameter: str, value: Any, location: Lo
 
 
 class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
-    """Makes plain values of references and macros; knows where the parser stands."""
+    """What gin's parser calls to make references and macros. Each gets the location of its own line."""
 
     parser: config_parser.ConfigParser
 
-    def __init__(self, lines: list[str], locate: Any):
-        self._lines = lines
-        self._locate = locate
+    def __init__(self, piece: Piece):
+        self._piece = piece
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
         *scopes, name = scoped_configurable_name.split("/")
@@ -170,7 +160,8 @@ class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has 
         return Macro(name, self._place(macro_name))
 
     def _place(self, name: str) -> Location:
+        lines = self._piece.lines
         line = self.parser.current_token.start[0]  # one token ahead, perhaps on a later line
-        while line > 1 and (line > len(self._lines) or name not in self._lines[line - 1]):
+        while line > 1 and (line > len(lines) or name not in lines[line - 1]):
             line -= 1
-        return self._locate(line)
+        return self._piece.locate(line)

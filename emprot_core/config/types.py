@@ -1,13 +1,13 @@
-"""Whether a bound value fits the annotation of its parameter; where it cannot be told, it fits."""
+"""Whether a value fits the annotation of a parameter. Where that cannot be told, it fits."""
 
 import collections.abc
 import inspect
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from emprot_core.config.signature import EMPTY, bindable, is_union, returned
-from emprot_core.config.values import Constant, Reference, Unreadable
+from emprot_core.config.signature import EMPTY, UNIONS, bindable, returned
+from emprot_core.config.values import Constant, Macro, Unreadable, Use, use_of
 from emprot_core.kinds import KINDS, contract_kind
 from emprot_core.registry import Entry
 
@@ -23,39 +23,43 @@ class Misfit(NamedTuple):
     annotation: Any
 
 
-def misfit(value: Any, annotation: Any, entries: Mapping[str, Entry]) -> Misfit | None:
-    """The first part of `value` that does not fit `annotation`; None if all does. `entries`: components by selector."""
+def misfit(value: Any, annotation: Any) -> Misfit | None:
+    """The first part of the value that does not fit the annotation, or None if all of it fits."""
     annotation = _bare(annotation)
     if isinstance(value, Constant):
         value = value.value
-    if isinstance(value, Unreadable) or annotation in (EMPTY, Any, object):
+    if isinstance(value, Unreadable | Macro) or annotation in (EMPTY, Any, object):
         return None
     alternatives = union_members(annotation)
     if len(alternatives) > 1:
-        found = [misfit(value, alternative, entries) for alternative in alternatives]
+        found = [misfit(value, alternative) for alternative in alternatives]
         if None in found:
             return None
         inner = [wrong for wrong in found if wrong and wrong.value is not value]
         return inner[0] if inner else Misfit(value, annotation)
-    if isinstance(value, Reference):
-        return None if _reference_fits(value, annotation, entries) else Misfit(value, annotation)
+    if isinstance(value, Use):
+        return None if _reference_fits(value, annotation) else Misfit(value, annotation)
     items = _items(value, annotation)
     if items is not None:
-        return next((wrong for item, wanted in items if (wrong := misfit(item, wanted, entries))), None)
+        return next((wrong for item, wanted in items if (wrong := misfit(item, wanted))), None)
     return None if _literal_fits(value, annotation) else Misfit(value, annotation)
 
 
 def union_members(annotation: Any) -> Sequence[Any]:
-    """The alternatives of an annotation, or it alone."""
+    """The alternatives of a union, or the annotation alone."""
     annotation = _bare(annotation)
-    return typing.get_args(annotation) if is_union(typing.get_origin(annotation)) else (annotation,)
+    return typing.get_args(annotation) if typing.get_origin(annotation) in UNIONS else (annotation,)
+
+
+def literal_choices(annotation: Any) -> list[Any]:
+    """The values that an annotation lists in Literal; empty if there are none."""
+    literals = [member for member in union_members(annotation) if typing.get_origin(member) is typing.Literal]
+    return [choice for literal in literals for choice in typing.get_args(literal)]
 
 
 def takes_words(annotation: Any) -> bool:
-    """Whether a parameter is a string or one of some strings, or may be."""
-    members = union_members(annotation)
-    literals = [typing.get_args(member) for member in members if typing.get_origin(member) is typing.Literal]
-    return str in members or any(isinstance(choice, str) for choices in literals for choice in choices)
+    """Whether some string fits."""
+    return str in union_members(annotation) or any(isinstance(choice, str) for choice in literal_choices(annotation))
 
 
 def is_number(annotation: Any) -> bool:
@@ -63,20 +67,24 @@ def is_number(annotation: Any) -> bool:
     return all(member in (int, float, complex, type(None)) for member in union_members(annotation))
 
 
-def takers(reference: Reference, holders: Iterable[Entry], entries: Mapping[str, Entry]) -> Iterator[tuple[str, bool]]:
-    """The parameters of `holders` that a reference can be bound to, and whether as an item of a list."""
+def takers(entry: Entry, holders: Iterable[Entry]) -> Iterator[tuple[str, bool]]:
+    """The parameters of `holders` that take a reference to the component, each with whether it takes it in a list.
+
+    Parameters that take anything are left out.
+    """
+    reference = use_of(entry)
     for holder in holders:
         for name, parameter in bindable(holder).items():
-            if misfit(object(), parameter.annotation, entries) is None:
-                continue  # takes anything
-            if misfit(reference, parameter.annotation, entries) is None:
+            if misfit(object(), parameter.annotation) is None:
+                continue
+            if misfit(reference, parameter.annotation) is None:
                 yield f"{holder.short_selector}.{name}", False
-            elif misfit([reference], parameter.annotation, entries) is None:
+            elif misfit([reference], parameter.annotation) is None:
                 yield f"{holder.short_selector}.{name}", True
 
 
 def _bare(annotation: Any) -> Any:
-    """Without Annotated, NewType and TypeVar."""
+    """The annotation behind Annotated, NewType and TypeVar."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _bare(typing.get_args(annotation)[0])
     if isinstance(annotation, typing.NewType):
@@ -87,7 +95,10 @@ def _bare(annotation: Any) -> Any:
 
 
 def _items(value: Any, annotation: Any) -> list[tuple[Any, Any]] | None:
-    """Each item of a container with the annotation it must fit; None if the annotation wants no such container."""
+    """Each item of a container with the annotation that it must fit.
+
+    None if the value is no container, or the annotation wants another one.
+    """
     origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if origin in _MAPPINGS and isinstance(value, dict):
         wanted_key, wanted_item = arguments or (Any, Any)
@@ -113,13 +124,11 @@ def _literal_fits(value: Any, annotation: Any) -> bool:
         return False  # `_items` takes those that fit; a string is no sequence of strings
     if typing.is_typeddict(wanted):
         return isinstance(value, dict)
-    return _is_instance(value, wanted)
+    return _holds(isinstance, value, wanted)
 
 
-def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str, Entry]) -> bool:
-    entry = entries.get(reference.name)
-    if entry is None:
-        return True
+def _reference_fits(reference: Use, annotation: Any) -> bool:
+    entry = reference.entry
     kind = contract_kind(annotation)
     if kind and entry.kind == "object":  # it may fulfil any contract
         return not (reference.call and KINDS[kind].late)
@@ -134,19 +143,13 @@ def _reference_fits(reference: Reference, annotation: Any, entries: Mapping[str,
         return wanted is type or not isinstance(wanted, type) or getattr(wanted, "_is_protocol", False)
     if not gives_class:  # a function: its annotation may say what it gives
         given = returned(entry)
-        return not isinstance(given, type) or given is EMPTY or _is_subclass(given, wanted)
-    return wanted is not typing.Literal and _is_subclass(entry.target, wanted)
+        return not isinstance(given, type) or given is EMPTY or _holds(issubclass, given, wanted)
+    return wanted is not typing.Literal and _holds(issubclass, entry.target, wanted)
 
 
-def _is_instance(value: Any, wanted: Any) -> bool:
+def _holds(test: Callable[[Any, Any], bool], given: Any, wanted: Any) -> bool:
+    """The result of isinstance or issubclass. True if `wanted` cannot be tested, as some protocols cannot."""
     try:
-        return isinstance(value, wanted)
-    except TypeError:  # a protocol that cannot be tested, or no class at all
-        return True
-
-
-def _is_subclass(given: Any, wanted: Any) -> bool:
-    try:
-        return issubclass(given, wanted)
+        return test(given, wanted)
     except TypeError:
         return True

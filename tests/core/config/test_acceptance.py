@@ -86,7 +86,7 @@ def test_a_run_builds_exactly_what_the_check_walked(name: str):
     config = load([name])
     config.build("run.job")
     config.parameters("run", lazy={"job"})
-    assert set(config._builder.built) == set(config.bindings.built)
+    assert set(config._builder.built) == set(config.tree.built)
 
 
 def test_the_config_in_every_checkpoint_gives_the_run_again():

@@ -24,6 +24,9 @@ HOSTILE = {
     "chained macros": "\n".join(
         [*(f"M{i} = %M{i + 1}" for i in range(2_000)), "M2000 = 3", "Trainer.max_epochs = %M0"]
     ),
+    "brackets within macros": "\n".join(
+        [*(f"M{i} = {'[' * 45}%M{i + 1}{']' * 45}" for i in range(48)), "M48 = 1", "Trainer.hooks = %M0"]
+    ),
     "definitions of macros that double": "\n".join(
         f"N{i} = [%N{i + 1}, %N{i + 1}]\nN{i} = [%N{i + 1}]" for i in range(40)
     ) + "\nN40 = 1\nTrainer.max_epochs = %N0",

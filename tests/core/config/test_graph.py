@@ -90,3 +90,10 @@ def test_a_required_macro_must_be_overridden(toy: ModuleType):
     with pytest.raises(ConfigError, match=r"models.Tiny.width must be overridden"):
         load(["base.gin"])
     assert load(["base.gin"], ["models.Tiny.width = 4"]).build("Trainer.model").width == 4
+
+
+def test_a_required_macro_behind_another_macro_must_be_overridden_as_well(toy: ModuleType):
+    Path("base.gin").write_text(toy.TRAINING.replace("width = 8", "width = %WIDTH") + "WIDTH = %gin.REQUIRED\n")
+    with pytest.raises(ConfigError, match=r"models.Tiny.width must be overridden"):
+        load(["base.gin"])
+    assert load(["base.gin"], ["WIDTH = 4"]).build("Trainer.model").width == 4

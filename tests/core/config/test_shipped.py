@@ -7,10 +7,9 @@ import pytest
 from places import GIN_CONFIGS
 
 from emprot_core import registry
-from emprot_core.config import ConfigError, Location, load, load_text
+from emprot_core.config import ConfigError, load, load_text
 from emprot_core.config.types import takers
-from emprot_core.config.values import Reference
-from emprot_core.kinds import KINDS
+from emprot_core.config.values import use_of
 
 FILES = sorted(path.name for path in GIN_CONFIGS.glob("*.gin"))
 
@@ -43,13 +42,12 @@ def codes(override: str) -> set[str]:
 
 def slots() -> list[str]:
     """An override of base.gin for every registered component and every place of base.gin that takes it."""
-    entries = {entry.selector: entry for entry in registry.entries()}
-    holders = dict.fromkeys(entries[node.selector] for node in load(["base.gin"]).bindings.built)
+    holders = dict.fromkeys(component.entry for component in load(["base.gin"]).tree.built)
     return [
         f"{place}=[{reference}]" if in_list else f"{place}={reference}"
-        for entry in entries.values()
-        for reference in [Reference((), entry.selector, not KINDS[entry.kind].late, Location(""))]
-        for place, in_list in takers(reference, holders, entries)
+        for entry in registry.entries()
+        for reference in [use_of(entry)]
+        for place, in_list in takers(entry, holders)
     ]
 
 
