@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint import write_text_atomically
+from emprot_core.checkpoint.files import write_atomically
 from emprot_core.contracts import Split
 from emprot_core.distributed import rank
 from emprot_core.evaluation import format_scores, score_beside_baselines
@@ -43,7 +43,7 @@ class Evaluate:
         path = Path(self.run_directory) / f"{name}.json"
         record = {"split": self.split, "data_digest": data.digest, **scores}
         if rank() == 0:
-            write_text_atomically(path, json.dumps(record, indent=1) + "\n")
+            write_atomically(path, f"{json.dumps(record, indent=1)}\n".encode())
         _log.info(
             "%s, %s split:\n\n%s\n\n%s",
             self.run_directory,

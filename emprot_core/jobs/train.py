@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_weights, load_checkpoint
+from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint
+from emprot_core.checkpoint.names import BEST
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.errors import EmprotError
@@ -15,6 +16,7 @@ from emprot_core.evaluation import format_scores, score_beside_baselines
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.forward import outputs_of
+from emprot_core.jobs.load import best_weights
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.registry import register
@@ -78,13 +80,7 @@ class Train:
         if earlier["config_digest"] != directory.config_digest:
             return False
         _log.info("%s is finished: %s; see %s", directory.path, earlier["stop_reason"], directory.path / "result.json")
-        checkpoints = directory.checkpoints
-        wrong = checkpoints.faults()
-        if not checkpoints.names() and not checkpoints.was_never_saved_to():
-            wrong = {"": "is missing"}
-        for name, what in wrong.items():
-            path = checkpoints.directory / name
-            _log.warning("%s %s; restore it, or train again into another run.directory", path, what)
+        directory.warn_of_lost_checkpoints()
         return True
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.appended import APPENDED, faults_of
-from emprot_core.checkpoint.load import CheckpointError, is_whole
-from emprot_core.checkpoint.self_hashed import Damaged, check_hashed
-from emprot_core.checkpoint.store import CheckpointStore
+from emprot_core.checkpoint.files import Damaged, check_hashed
 
 INDEX = "checkpoints/index.json"
 SELF_HASHED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", INDEX)
@@ -28,20 +26,16 @@ def verify_run(directory: str | Path) -> list[str]:
         what = "holds no run" if directory.is_dir() else "is no directory" if directory.exists() else "does not exist"
         raise CheckpointError(f"{directory} {what}; give the directory of a run")
     store = CheckpointStore(directory / "checkpoints")
-    broken = store.faults()
-    newest = store.newest_valid()
-    appended = _appended(directory, newest[1]) if newest is not None else ()
-    return [*_checkpoints(store, broken), *_self_hashed(directory), *appended]
+    return [*_checkpoints(store), *_self_hashed(directory), *_appended(directory, store)]
 
 
-def _checkpoints(store: CheckpointStore, broken: dict[str, str]) -> Iterator[str]:
-    names = store.names()
-    for path in sorted(store.directory.glob("*.pt")):
-        if path.name not in names:
-            what = "not in index.json, so not used" if is_whole(path) else "damaged: it is not whole"
-            yield f"checkpoints/{path.name}: {what}"
-    for name in names:
-        yield f"checkpoints/{name}: {_damage(broken[name]) if name in broken else 'ok'}"
+def _checkpoints(store: CheckpointStore) -> Iterator[str]:
+    index, wrong = store.index(), store.faults()
+    for name in sorted({*index, *(path.name for path in store.directory.glob("*.pt"))}):
+        if name not in index:
+            yield f"checkpoints/{name}: not in index.json, so not used"
+        else:
+            yield f"checkpoints/{name}: {_damage(wrong[name]) if name in wrong else 'ok'}"
 
 
 def _damage(what: str) -> str:
@@ -60,8 +54,9 @@ def _self_hashed(directory: Path) -> Iterator[str]:
                 yield f"{name}: damaged: it is missing"
 
 
-def _appended(directory: Path, state: dict[str, Any]) -> Iterator[str]:
-    for hook in state["hooks"].values():
+def _appended(directory: Path, store: CheckpointStore) -> Iterator[str]:
+    newest = store.newest_valid()
+    for hook in newest[1]["hooks"].values() if newest is not None else ():
         for name, measured in hook.get(APPENDED, {}).items():
             faults = faults_of(directory, {name: measured})
             yield f"{name}: {'damaged: ' + faults[0] if faults else 'ok'}"
