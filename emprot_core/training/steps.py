@@ -80,23 +80,6 @@ def count_steps(trainer: Any, loader: StepLoader) -> tuple[int, int]:
     return steps_per_epoch, int(min(trainer.step + max(0, left), most))
 
 
-def steps_left(trainer: Any, loader: StepLoader) -> Iterator[list[Batch]]:
-    """The micro-batches of each step that is left in the epoch.
-
-    Raises:
-        EmprotError: the whole epoch is left, but the loader gives nothing.
-    """
-    is_empty = not trainer.micro_batches_done
-    for step in loader.steps(trainer.epoch, steps_done(trainer), trainer.grad_accum_steps):
-        is_empty = False
-        yield step
-    if is_empty:
-        raise EmprotError(
-            f"the train loader gave no batch in epoch {trainer.epoch + 1}; give an iterable that can be read anew in "
-            "every epoch (a list, a DataLoader), or lower max_epochs or max_steps to what it holds"
-        )
-
-
 def is_validation_due(trainer: Any, is_last: bool) -> bool:
     """Whether to validate after this step. `is_last` says whether the step is the last of its epoch."""
     every = trainer.validate_every_steps

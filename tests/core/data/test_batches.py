@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from emprot_core.batch import target_mask, validate_batch
+from emprot_core.batch import has_target, target_mask, validate_batch
 from emprot_core.contracts import Vocabulary
-from emprot_core.data.batches import Gather, has_target
+from emprot_core.data.batches import Gather
 from emprot_core.data.store import StoreError, StoreWriter, TrajectoryStore
 from emprot_core.data.windows import SPAN_DTYPE, Windows
 
