@@ -20,7 +20,7 @@ from emprot_core.jobs.load import best_weights
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.registry import register
-from emprot_core.training.errors import DeviceOutOfMemory
+from emprot_core.training.stopping import DeviceOutOfMemory
 from emprot_core.training.trainer import Trainer
 
 _log = logging.getLogger("emprot")

@@ -105,8 +105,7 @@ class EMPROTTrainer:
 
     def _score_test(self, loader: Iterable[Batch]) -> dict[str, float]:
         last = copy.deepcopy(self.model.state_dict())
-        if self._best.weights:
-            self.model.load_state_dict(self._best.weights)
+        self.model.load_state_dict(self._best.weights or last)
         sums = MetricSums()
         for terms in score(self._trainer, loader):
             sums.add(terms)

@@ -40,9 +40,7 @@ class ForwardLoss(nn.Module):
                 f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "
                 f"use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
             )
-        self.model = model
-        self.loss = loss
-        self.metrics = list(metrics)
+        self.model, self.loss, self.metrics = model, loss, list(metrics)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, MetricTerms]:
         """Sum and weight of the loss, and (sum, weight) of total_loss, token_ce and the metrics of this mode."""

@@ -32,7 +32,7 @@ def run_epoch(trainer: "Trainer", loader: StepLoader, val_loader: Iterable[Batch
         trainer.epoch_sums = MetricSums()
         trainer.hooks.emit("on_epoch_start", trainer)
     left = loader.steps(epoch, steps.steps_done(trainer), trainer.grad_accum_steps)
-    for micro_batches, is_last in steps.with_last(left):
+    for micro_batches, is_last in with_last(left):
         if trainer.step == until:
             return
         for batch in micro_batches:
@@ -119,12 +119,11 @@ def score(trainer: "Trainer", loader: Iterable[Batch]) -> Iterator[MetricTerms]:
     """
     trainer.forward_loss.eval()
     for batch in until_all_ranks_end(loader):
-        if batch is None:
-            yield {}
-            continue
-        with trainer.autocast():
+        terms: MetricTerms = {}
+        if batch is not None:
             validate_batch(batch, trainer.num_clusters, trainer.future_horizon)
-            terms = trainer.forward_loss(move_batch(batch, trainer.run.device))[2]
+            with trainer.autocast():
+                terms = trainer.forward_loss(move_batch(batch, trainer.run.device))[2]
         yield terms
 
 
@@ -134,3 +133,12 @@ def evaluation_weights(trainer: "Trainer") -> dict[str, Tensor] | None:
         return None
     with trainer.use_evaluation_weights():
         return {name: value.clone() for name, value in trainer.model.state_dict().items()}
+
+
+def with_last(micro_batches: Iterator[list[Batch]]) -> Iterator[tuple[list[Batch], bool]]:
+    """The micro-batches of each step, paired with whether it is the last step."""
+    for step in micro_batches:
+        for following in micro_batches:
+            yield step, False
+            step = following
+        yield step, True

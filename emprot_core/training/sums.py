@@ -26,9 +26,8 @@ class MetricSums:
 
     def over_ranks(self) -> "MetricSums":
         """The sums of all ranks, in one reduction on the device. Every rank must have the same metrics."""
-        summed = sum_each_over_ranks(list(self._pairs.values()))
         total = MetricSums()
-        total._pairs = dict(zip(self._pairs, summed, strict=True))
+        total._pairs = dict(zip(self._pairs, sum_each_over_ranks(list(self._pairs.values())), strict=True))
         return total
 
     def over_ranks_of_any_length(self) -> "MetricSums":

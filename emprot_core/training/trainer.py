@@ -9,13 +9,13 @@ from emprot_core import randomness
 from emprot_core.batch import Batch
 from emprot_core.checkpoint.store import CheckpointError, State
 from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader
+from emprot_core.data.iterable_steps import as_step_loader
 from emprot_core.distributed import world_size
 from emprot_core.hooks.base import Hook, HookList, MakeContext, RunInfo, StopRequest
 from emprot_core.registry import register
 from emprot_core.training import loop, steps
-from emprot_core.training.errors import telling_hooks_of_errors
 from emprot_core.training.forward_loss import ForwardLoss
-from emprot_core.training.stops import Stops
+from emprot_core.training.stopping import Stops, telling_hooks_of_errors
 from emprot_core.training.sums import LogSums, MetricSums
 from emprot_core.training.updates import Updates
 
@@ -179,7 +179,7 @@ class Trainer:
 
     def _start(self, train_loader: Iterable[Batch] | StepLoader) -> StepLoader:
         """On the first call, make the optimizer, emit on_fit_start and restore a loaded state."""
-        loader = steps.as_step_loader(train_loader)
+        loader = as_step_loader(train_loader)
         if self._has_started:
             return loader
         self._has_started = True

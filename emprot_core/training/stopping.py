@@ -1,11 +1,16 @@
-"""Requests of hooks to end training, and how the ranks agree on a stop."""
+"""What ends a training: requests of hooks to stop, on which the ranks agree, and errors, which the hooks are told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
 
 from emprot_core.batch import Batch, has_target
 from emprot_core.distributed import max_over_ranks
 from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import StopRequest
+from emprot_core.training.forward_loss import losses_that_read
 
 
 class Stops:
@@ -26,8 +31,7 @@ class Stops:
     def agree(self) -> bool:
         """Whether training ends here, because some rank asked to stop."""
         if self.stop is None:
-            (urgency,) = max_over_ranks([self._urgency()])
-            self._settle_on(urgency)
+            self._settle_on(max_over_ranks([self._urgency()])[0])
         return self.stop is not None
 
     def agree_on_leaving(self) -> bool:
@@ -74,3 +78,43 @@ class Stops:
         if urgency:
             own = [stop for stop in self._asked if 1 + stop.exit_status == urgency]
             self.stop = max(own, default=StopRequest("another rank asked to stop", urgency - 1))
+
+
+class DeviceOutOfMemory(EmprotError):
+    """A batch did not fit on the device; the message names its shapes and the binding to lower."""
+
+    def __init__(self, error: BaseException, trainer: Any):
+        first_line = str(error).partition("\n")[0]
+        if trainer.due:  # true only after a step, in the validation
+            super().__init__(
+                f"the validation after step {trainer.step} does not fit on the device ({first_line}); lower "
+                "the eval_batch_size of Train.data: no score depends on it"
+            )
+            return
+        batch = max(trainer.micro_batches, key=lambda batch: batch["input_cluster_ids"].numel())
+        num_windows, history, num_residues = batch["input_cluster_ids"].shape
+        logits_gib = 4 * num_windows * trainer.future_horizon * num_residues * trainer.num_clusters / 2**30
+        super().__init__(
+            f"optimizer step {trainer.step + 1} does not fit on the device ({first_line}); its largest micro-batch has "
+            f"{num_windows} windows of {history} + {trainer.future_horizon} frames x {num_residues} residues, whose "
+            f"logits over {trainer.num_clusters} clusters take {logits_gib:.2f} GiB. Lower the batch_size of "
+            "Train.data and raise Trainer.grad_accum_steps by the same factor: the training stays the same. Or bind a "
+            f"Trainer.loss that never holds all logits: {losses_that_read('features')}"
+        )
+
+
+@contextmanager
+def telling_hooks_of_errors(trainer: Any) -> Iterator[None]:
+    """Tell the hooks about an error that ends training, then raise it again.
+
+    Raises:
+        DeviceOutOfMemory: instead of torch's OutOfMemoryError.
+    """
+    try:
+        yield
+    except BaseException as error:
+        trainer.exception = error
+        trainer.hooks.tell_exception(trainer)
+        if isinstance(error, torch.OutOfMemoryError):
+            raise DeviceOutOfMemory(error, trainer) from error
+        raise
