@@ -40,7 +40,7 @@ def measure(num_epochs: int = 4) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         trainer.attach(RunInfo(directory=Path(directory), config=base.text(), hparams=base.flat()), ends)
         trainer.hooks.emit = spans.of(trainer.hooks.emit)
-        trainer.requests.write_saves = spans.of(trainer.requests.write_saves)
+        trainer.write_saves = spans.of(trainer.write_saves)
         trainer.fit(job.data.loader("train"), job.data.loader("validation"))
     epochs = list(pairwise(ends.marks))  # without the first, which opens files and loads code
     in_hooks = [spans.between(start, end) for start, end in epochs]

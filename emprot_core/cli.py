@@ -107,7 +107,7 @@ def _tell(options: argparse.Namespace) -> int:
 
 
 def _verify(directory: str) -> int:
-    from emprot_core.checkpoint import verify_run
+    from emprot_core.jobs.verify import verify_run
 
     lines = verify_run(directory)
     _print("\n".join(lines))

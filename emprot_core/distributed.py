@@ -94,6 +94,19 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
+def sum_each_over_ranks(tensors: list[Tensor]) -> list[Tensor]:
+    """The sum of each tensor over all ranks, in one reduction for each dtype. With one rank the tensors themselves."""
+    if not is_distributed():
+        return tensors
+    sums = list(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        packed = sum_over_ranks(torch.cat([tensors[place].flatten() for place in places]))
+        for place, part in zip(places, packed.split([tensors[place].numel() for place in places]), strict=True):
+            sums[place] = part.view_as(tensors[place])
+    return sums
+
+
 def max_over_ranks(values: Sequence[int]) -> list[int]:
     """The elementwise maximum over all ranks, exchanged on the CPU."""
     if not is_distributed():

@@ -6,7 +6,7 @@
         CheckpointError     a checkpoint that is missing, damaged or does not fit (emprot_core.checkpoint)
         StoreError          a trajectory store that is missing, damaged or inconsistent (emprot_core.data.store)
         RunRefused          a run that cannot start as it was asked for (emprot_core.jobs.context)
-        DeviceOutOfMemory   a batch that does not fit on the device (emprot_core.training.errors)
+        DeviceOutOfMemory   a batch that does not fit on the device (emprot_core.training.stopping)
 
 Any other error is a bug, ours or a plugin's: it keeps its traceback and gains a note that names the component. There is
 one exception: a ValueError that a component's constructor or a reader raises counts as the user's mistake, since that

@@ -1,5 +1,6 @@
 """Seeds, the state of every random generator, determinism, and what else the last bits of a result depend on."""
 
+import logging
 import os
 import random
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from emprot_core.distributed import rank, world_size
+from emprot_core.distributed import gather, rank, world_size
+
+_log = logging.getLogger("emprot")
 
 
 def seed_everything(seed: int) -> None:
@@ -28,6 +31,27 @@ def use_deterministic_algorithms(device: torch.device, deterministic: bool) -> N
     if device.type == "cuda" and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(device.type == "cpu" or deterministic)
+
+
+def state_dict(device: torch.device) -> dict[str, Any]:
+    """The random state of every rank, and what else the last bits depend on. All ranks must call it."""
+    return {"random": gather(random_state(device)), "environment": environment(device)}
+
+
+def load_state_dict(state: dict[str, Any], device: torch.device, seed: int, step: int) -> None:
+    """Go on with the random numbers of `state_dict`. The log names what else has changed since then.
+
+    If the number of ranks has changed, every rank draws new numbers that depend on the seed and the step.
+    """
+    now = environment(device)
+    changes = [f"{name} {was} -> {now.get(name)}" for name, was in state["environment"].items() if was != now.get(name)]
+    if changes:
+        _log.warning("going on with another set-up, so the last digits may differ: %s", ", ".join(changes))
+    if len(state["random"]) == world_size():
+        restore_random_state(state["random"][rank()], device)
+        return
+    seed_this_rank(seed, step)
+    _log.warning("dropout goes on with new random numbers, drawn from run.seed, the number of ranks and the step")
 
 
 def environment(device: torch.device) -> dict[str, Any]:

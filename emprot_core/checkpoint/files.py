@@ -1,20 +1,29 @@
-"""Files that are either whole or absent: written beside their place, synced, read back and then renamed."""
+"""Files that are either whole or absent: written beside their place, synced, read back and then renamed.
+
+Small text files also hold the SHA-256 of their own content, so that even one flipped bit is noticed.
+"""
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+_MARK = "# sha256 "
 _log = logging.getLogger("emprot")
 
 
-def write_atomically(path: Path, write: Callable[[Any], None]) -> str:
-    """Write a file through `write(file)` and give its SHA-256.
+class Damaged(ValueError):
+    """A file that does not hold what was written."""
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> str:
+    """Write a file, and its directory if there is none. Gives the SHA-256 of the file.
 
     The data are on the disk and were read back before the rename. The rename is on the disk before the function
     returns. A failure, such as a full disk, leaves the earlier file at `path` untouched.
@@ -22,18 +31,17 @@ def write_atomically(path: Path, write: Callable[[Any], None]) -> str:
     Raises:
         OSError: the file could not be written, or reads back differently. The message names it.
     """
-    temporary = _temporary(path)
+    temporary, digest = _temporary(path), hashlib.sha256(data).hexdigest()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            hashed = _HashedFile(file)
-            hashed.fill(write)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        digest = hashed.digest()
         if sha256(temporary) != digest:
             raise OSError(errno.EIO, "the disk gives back other bytes than were written")
         os.replace(temporary, path)
-        sync_directory(path.parent)
+        _sync_directory(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
@@ -42,9 +50,56 @@ def write_atomically(path: Path, write: Callable[[Any], None]) -> str:
     return digest
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text in UTF-8 by `write_atomically`."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+def write_hashed_text(path: Path, text: str) -> None:
+    """Write a text whose comments begin with #, atomically, with its hash as the last line."""
+    write_atomically(path, f"{text}{_MARK}{_digest(text)}\n".encode())
+
+
+def write_hashed_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON, atomically, with its hash under the key sha256."""
+    write_atomically(path, _self_hashed(record).encode())
+
+
+def read_hashed_json(path: Path) -> dict[str, Any]:
+    """The record that `write_hashed_json` wrote.
+
+    Raises:
+        Damaged: the file no longer holds what was written.
+    """
+    try:
+        text = path.read_text()
+        record = json.loads(text)
+        del record["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} is damaged: it cannot be read ({error})") from error
+    if text != _self_hashed(record):
+        raise Damaged(f"{path} is damaged: its content differs from its SHA-256")
+    return record
+
+
+def check_hashed(path: Path) -> None:
+    """Check a file that one of the writers above wrote.
+
+    Raises:
+        Damaged: the file no longer holds what was written.
+    """
+    if path.suffix == ".json":
+        read_hashed_json(path)
+        return
+    text, _, digest = path.read_bytes().rpartition(_MARK.encode())
+    if digest != hashlib.sha256(text).hexdigest().encode() + b"\n":
+        raise Damaged(f"{path} is damaged: its content differs from the SHA-256 in its last line")
+
+
+def fault_of(path: Path, digest: str) -> str:
+    """What is wrong with a file that should have this SHA-256, or "" if nothing is."""
+    try:
+        whole = sha256(path) == digest
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if whole else "is damaged: its SHA-256 differs from the one in index.json"
 
 
 def is_name_of(path: Path, name: Path) -> bool:
@@ -82,7 +137,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync_directory(directory: Path) -> None:
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _sync_directory(directory: Path) -> None:
     """Make renames in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -91,38 +150,9 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+def _self_hashed(record: dict[str, Any]) -> str:
+    return json.dumps({**record, "sha256": _digest(json.dumps(record))}, indent=1) + "\n"
 
 
-class _HashedFile:
-    """Passes what is written on to a file, and hashes it."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._error: OSError | None = None
-
-    def fill(self, write: Callable[[Any], None]) -> None:
-        """Call `write` with this file. If torch.save hides an error of the disk behind its own, raise the former."""
-        try:
-            write(self)
-        except RuntimeError:
-            if self._error is not None:
-                raise self._error from None
-            raise
-
-    def write(self, data: bytes | memoryview) -> int:
-        try:
-            written = self._file.write(data)
-        except OSError as error:
-            self._error = error
-            raise
-        self._hash.update(data)
-        return written
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

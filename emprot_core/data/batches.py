@@ -142,10 +142,3 @@ def _pad(frames: list[np.ndarray], leads: list[int], length: int, width: int) ->
     for row, lead, some in zip(ids, leads, frames, strict=True):
         row[lead : lead + some.shape[0], : some.shape[1]] = some
     return ids
-
-
-def has_target(batch: Batch) -> bool:
-    """Whether a gathered batch has a valid target. Its targets are MISSING_ID wherever a mask is False."""
-    targets = batch["future_cluster_ids"].numpy()
-    # Look at the middle residue first, which is usually enough: chain ends have no ID.
-    return bool(targets[0, 0, targets.shape[2] // 2] >= 0 or np.maximum.reduce(targets, None) >= 0)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from emprot_core import distributed
-from emprot_core.batch import MISSING_ID, Batch
-from emprot_core.data.batches import Gather, Located, has_target
+from emprot_core.batch import MISSING_ID, Batch, has_target
+from emprot_core.data.batches import Gather, Located
 from emprot_core.data.store import StoreError
 from emprot_core.errors import EmprotError
 

@@ -129,31 +129,31 @@ class TokenScores:
         return arrays
 
     def _of_trajectory(self, i: int, rows: np.ndarray, last_frame: np.ndarray) -> dict[str, np.ndarray]:
-        horizon = self.counts.shape[1]
-        targets = last_frame[:, None] + np.arange(1, horizon + 1)
-        frames, at = np.unique(targets, return_inverse=True)
-        at = at.reshape(targets.shape)
+        counts = self.counts[rows]
+        steps = np.arange(counts.shape[1])
+        targets = last_frame[:, None] + 1 + steps
+        frames = np.unique(targets[counts > 0])
+        at = np.where(counts > 0, np.searchsorted(frames, targets), len(frames))  # one place more, which is cut off
         found: dict[str, np.ndarray] = {f"frames_{i}": frames}
         if self.tokens is not None:
-            found[f"nll_bits_{i}"] = np.stack(
-                [_by_frame([self.tokens[name][row] for row in rows.tolist()], at, len(frames)) for name in self.names]
-            )
+            chosen = [[self.tokens[name][row] for row in rows.tolist()] for name in self.names]
+            found[f"nll_bits_{i}"] = np.stack([_by_frame(windows, at, len(frames)) for windows in chosen])
             return found
-        steps = np.arange(horizon)
-        sums = np.zeros((len(self.names), len(frames), horizon))
-        counts = np.zeros((len(frames), horizon))
-        counts[at, steps] = self.counts[rows]
+        sums = np.zeros((len(self.names), len(frames) + 1, len(steps)))
+        frame_counts = np.zeros((len(frames) + 1, len(steps)))
+        frame_counts[at, steps] = counts
         for values, name in zip(sums, self.names, strict=True):
             values[at, steps] = self.frame_sums[name][rows]
-        return {**found, f"frame_sums_{i}": sums, f"frame_counts_{i}": counts}
+        return {**found, f"frame_sums_{i}": sums[:, :-1], f"frame_counts_{i}": frame_counts[:-1]}
 
 
 def _by_frame(windows: list[np.ndarray], at: np.ndarray, num_frames: int) -> np.ndarray:
-    """(T, N, F): the NLL of windows (F, N) by target frame; `at`: the place of each window's targets among those."""
-    values = np.full((num_frames, windows[0].shape[1], at.shape[1]), np.nan, np.float32)
-    for places, window in zip(at, windows, strict=True):
-        values[places, :, np.arange(len(places))] = window
-    return values
+    """(T, N, F): the NLL of windows (F, N) by target frame; `at`: the place of each window's targets, T for none."""
+    num_residues = max(window.shape[1] for window in windows)
+    values = np.full((num_frames + 1, num_residues, at.shape[1]), np.nan, np.float32)
+    for places, window in zip(at, windows, strict=True):  # of a batch of unlike proteins, some of it is padding
+        values[places, : window.shape[1], np.arange(len(places))] = window
+    return values[:-1]
 
 
 def _padded_sum(sums: np.ndarray | None, more: np.ndarray) -> np.ndarray:

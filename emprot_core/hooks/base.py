@@ -61,8 +61,7 @@ class RunInfo:
     """Every bound parameter as text, for the HPARAMS page of TensorBoard."""
     config_digest: str = ""
     data_digest: str = ""
-    bar_nll_bits: Sequence[float | None] = ()
-    """By horizon the NLL of the best baseline on the validation split, in bits; empty if there is none."""
+    bar_nll_bits: Sequence[float | None] = ()  # (F,) of the best baseline on the validation split, if there is one
 
 
 class TrainerView(Protocol):

@@ -8,22 +8,25 @@ from typing import Any, NamedTuple
 
 import torch
 
-from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_weights
+from emprot_core.checkpoint import CheckpointError, CheckpointStore
+from emprot_core.checkpoint.names import BEST
 from emprot_core.contracts import Baseline, Data, Split
 from emprot_core.distributed import rank
 from emprot_core.evaluation import TokenScores, format_scores, score_beside_baselines, verdict_line
 from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
+from emprot_core.jobs.load import best_weights
 from emprot_core.training.trainer import Trainer
 
 _log = logging.getLogger("emprot")
 
 
 class Scored(NamedTuple):
-    """The weights of which step were scored, and what result.json holds under "test"."""
+    """The weights of which step were scored, what result.json holds under "test", and the hashes of files it is of."""
 
     step: int
     test: dict[str, Any] | None
+    files: dict[str, str]
 
 
 def score_test_split(
@@ -35,11 +38,10 @@ def score_test_split(
     """
     step = use_best_weights(trainer, CheckpointStore(directory / "checkpoints"))
     if not data.num_windows("test"):
-        return Scored(step, None)
+        return Scored(step, None, {})
     forward = outputs_of(trainer.model, trainer.autocast)
     test, tokens = score_beside_baselines(forward, baselines, data, trainer.future_horizon, device)
-    write_token_scores(tokens, data, "test", directory)
-    return Scored(step, test)
+    return Scored(step, test, write_token_scores(tokens, data, "test", directory))
 
 
 def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:
@@ -63,12 +65,12 @@ def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:
     return trainer.step
 
 
-def write_token_scores(tokens: TokenScores, data: Data, split: Split, directory: Path) -> Path:
-    """Write scores-<split>.npz of a run, which rank 0 does, and give its path."""
-    path = directory / f"scores-{split}.npz"
-    if rank() == 0 and tokens.names:
-        write_arrays(path, tokens.arrays(data, split))
-    return path
+def write_token_scores(tokens: TokenScores, data: Data, split: Split, directory: Path) -> dict[str, str]:
+    """Write scores-<split>.npz of a run, which rank 0 does, and give its hash by its name."""
+    name = f"scores-{split}.npz"
+    if rank() != 0 or not tokens.names:
+        return {}
+    return {name: write_arrays(directory / name, tokens.arrays(data, split))}
 
 
 def log_test(scored: Scored, baselines: Sequence[Baseline], path: Path, trainer: Trainer, reason: str) -> None:

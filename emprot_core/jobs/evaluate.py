@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint import write_text_atomically
+from emprot_core.checkpoint.files import write_atomically
 from emprot_core.contracts import Split
 from emprot_core.distributed import rank
 from emprot_core.evaluation import SCORE_VERSION, format_scores, score_beside_baselines, verdict_line
@@ -43,12 +43,13 @@ class Evaluate:
         scores, tokens = score_beside_baselines(
             outputs_of(model), baselines, data, model.future_horizon, context.device, self.split
         )
-        write_token_scores(tokens, data, self.split, directory)
+        if self.split != "test" or not result.is_file():  # those of a finished run are there, under its own hash
+            write_token_scores(tokens, data, self.split, directory)
         name = "evaluation" if self.split == "test" else f"evaluation-{self.split}"
         path = Path(self.run_directory) / f"{name}.json"
         record = {"split": self.split, "data_digest": data.digest, "score_version": SCORE_VERSION, **scores}
         if rank() == 0:
-            write_text_atomically(path, json.dumps(record, indent=1) + "\n")
+            write_atomically(path, f"{json.dumps(record, indent=1)}\n".encode())
         shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
         table = format_scores(scores, shown)
         _log.info("%s, %s split:\n\n%s\n\n%s", self.run_directory, self.split, table, path)

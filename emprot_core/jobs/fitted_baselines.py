@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emprot_core.checkpoint import Damaged, read_hashed_json, write_atomically, write_hashed_json
-from emprot_core.checkpoint.files import sha256
+from emprot_core.checkpoint.files import Damaged, read_hashed_json, sha256, write_atomically, write_hashed_json
 from emprot_core.contracts import Baseline, Data, SavedBaseline
 from emprot_core.distributed import rank
 from emprot_core.evaluation import fit
@@ -38,7 +37,6 @@ def fit_or_load(baselines: Sequence[Baseline], data: Data, folder: Path, fitted_
             _log.warning("%s is missing or damaged; the baseline is fitted again", path)
         fit(baseline, data)
         if keep and rank() == 0 and isinstance(baseline, SavedBaseline):
-            folder.mkdir(exist_ok=True)
             hashes[path.name] = write_arrays(path, baseline.state_dict())
     if keep and rank() == 0 and hashes and hashes != kept:
         write_hashed_json(folder / "index.json", {"fitted_for": fitted_for, "files": hashes})
@@ -48,7 +46,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     """Write an .npz file atomically, and give its SHA-256."""
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
-    return write_atomically(path, lambda file: file.write(content.getbuffer()))
+    return write_atomically(path, content.getbuffer())
 
 
 def _read_index(folder: Path, fitted_for: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from emprot_core.batch import Batch
+from emprot_core.batch import Batch, model_inputs
 from emprot_core.contracts import Outputs
 
 
@@ -18,8 +18,6 @@ def outputs_of(
 
     def forward(batch: Batch) -> Outputs:
         with autocast():
-            return model(
-                batch["input_cluster_ids"], batch.get("times"), batch["sequence_lengths"], batch["history_mask"]
-            )
+            return model(*model_inputs(batch))
 
     return forward

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
-from emprot_core.checkpoint import BEST, FINAL, CheckpointError, CheckpointStore, best_weights
-from emprot_core.checkpoint.load import State
+from emprot_core.checkpoint import CheckpointError, CheckpointStore
+from emprot_core.checkpoint.names import BEST, FINAL
+from emprot_core.checkpoint.store import State
 from emprot_core.config import Config, load_text
 from emprot_core.contracts import Vocabulary
 
@@ -35,6 +36,11 @@ def load_run(directory: str | Path) -> LoadedRun:
     model = config.build("Trainer.model")
     model.load_state_dict(best_weights(_best_state(CheckpointStore(directory / "checkpoints"))))
     return LoadedRun(model.eval(), config.build("Train.data").vocabulary, config)
+
+
+def best_weights(state: State) -> dict[str, Tensor]:
+    """The weights that validation used: averaged ones if the run kept them, else those of the model."""
+    return state.get("evaluation_state_dict") or state["model_state_dict"]
 
 
 def _best_state(checkpoints: CheckpointStore) -> State:

@@ -6,7 +6,8 @@ import logging
 from types import TracebackType
 from typing import Any
 
-from emprot_core.checkpoint import CheckpointStore, Damaged, read_hashed_json, write_hashed_json, write_hashed_text
+from emprot_core.checkpoint import CheckpointStore
+from emprot_core.checkpoint.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.config import load_text
 from emprot_core.distributed import any_rank, rank
 from emprot_core.jobs.code_version import versions
@@ -91,6 +92,15 @@ class RunDirectory:
             "  take another directory: run.directory=runs/other, or --fresh;\n"
             "  or go on with the change: run.allow_config_change=True"
         )
+
+    def warn_of_lost_checkpoints(self) -> None:
+        """Warn of each checkpoint of a finished run that is missing or damaged."""
+        faults = self.checkpoints.faults()
+        if not self.checkpoints.names() and not self.checkpoints.was_never_saved_to():
+            faults = {"": "is missing"}
+        for name, what in faults.items():
+            path = self.checkpoints.directory / name
+            _log.warning("%s %s; restore it, or train again into another run.directory", path, what)
 
     def check_nothing_is_lost(self) -> None:
         """

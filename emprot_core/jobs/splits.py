@@ -40,7 +40,7 @@ def check_proteins(model: Any, data: Data) -> None:
     Raises:
         EmprotError: the model knows single residues by their index, and a split has a protein that training lacks.
     """
-    if not getattr(model, "same_protein", False):
+    if not getattr(model, "same_protein", False) or not data.num_windows("train"):
         return
     splits: tuple[Split, ...] = ("validation", "test")
     for split in splits:

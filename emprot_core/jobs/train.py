@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import best_weights, load_checkpoint
+from emprot_core.checkpoint import load_checkpoint
 from emprot_core.contracts import Baseline, Data, UsesClassCounts
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.errors import EmprotError
@@ -17,11 +17,12 @@ from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.conclude import log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.fitted_baselines import fit_or_load
+from emprot_core.jobs.load import best_weights
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.jobs.splits import check_proteins, describe_splits, split_lines
 from emprot_core.registry import register
-from emprot_core.training.errors import DeviceOutOfMemory
+from emprot_core.training.stopping import DeviceOutOfMemory
 from emprot_core.training.trainer import Trainer
 
 _log = logging.getLogger("emprot")
@@ -81,13 +82,7 @@ class Train:
         if earlier["config_digest"] != directory.config_digest:
             return False
         _log.info("%s is finished: %s; see %s", directory.path, earlier["stop_reason"], directory.path / "result.json")
-        checkpoints = directory.checkpoints
-        wrong = checkpoints.faults()
-        if not checkpoints.names() and not checkpoints.was_never_saved_to():
-            wrong = {"": "is missing"}
-        for name, what in wrong.items():
-            path = checkpoints.directory / name
-            _log.warning("%s %s; restore it, or train again into another run.directory", path, what)
+        directory.warn_of_lost_checkpoints()
         return True
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:
@@ -140,10 +135,14 @@ class Train:
             return stop.exit_status
         scored = score_test_split(self.trainer, self.baselines, self.data, context.device, directory.path)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
-        result = {**self._result("finished", reason), "scored_step": scored.step, "test": scored.test}
-        code = code_version(context.config.files[0])
-        splits = describe_splits(self.data)
-        directory.write_result({**result, "splits": splits, "score_version": SCORE_VERSION, "code": code})
+        details = {
+            "splits": describe_splits(self.data),
+            "score_version": SCORE_VERSION,
+            "code": code_version(context.config.files[0]),
+            "files": scored.files,
+        }
+        result = {**self._result("finished", reason), "scored_step": scored.step, "test": scored.test, **details}
+        directory.write_result(result)
         log_test(scored, self.baselines, directory.path / "result.json", self.trainer, reason)
         return 0
 

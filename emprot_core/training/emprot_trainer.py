@@ -15,13 +15,13 @@ from emprot_core.checkpoint import load_checkpoint
 from emprot_core.config import Config, ConfigError, load
 from emprot_core.config.faults import did_you_mean, nearest
 from emprot_core.contracts import UsesClusterLookup
-from emprot_core.distributed import find_device, until_all_ranks_end
+from emprot_core.distributed import find_device
 from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, RunInfo, TrainerView
 from emprot_core.randomness import seed_everything, use_deterministic_algorithms
+from emprot_core.training.loop import score
 from emprot_core.training.sums import MetricSums
 from emprot_core.training.trainer import Trainer
-from emprot_core.training.validation import score
 
 _EXPERIMENT = "emprot_gin_configs:seed.gin"
 _SWITCHES = {"use_scheduler": "scheduler = None", "use_amp": "precision = 'float32'"}
@@ -49,7 +49,8 @@ class EMPROTTrainer:
         self.config = {**experiment.macros(), **dict.fromkeys(_SWITCHES, True), **config}
         self._trainer: Trainer = experiment.build("Train.trainer")
         if cluster_lookup is not None:
-            _start_from(self.model, cluster_lookup)
+            assert isinstance(self.model, UsesClusterLookup)  # seed.gin binds such a model
+            self.model.use_cluster_lookup(cluster_lookup)
         self._best = _BestWeights()
         self._trainer.attach(RunInfo(device=device, seed=seed, config=dict(config)), self._best)
         self.test_metrics: dict[str, float] = {}
@@ -104,11 +105,10 @@ class EMPROTTrainer:
 
     def _score_test(self, loader: Iterable[Batch]) -> dict[str, float]:
         last = copy.deepcopy(self.model.state_dict())
-        if self._best.weights:
-            self.model.load_state_dict(self._best.weights)
+        self.model.load_state_dict(self._best.weights or last)
         sums = MetricSums()
-        for terms in until_all_ranks_end(score(self._trainer, loader)):
-            sums.add(terms or {})
+        for terms in score(self._trainer, loader):
+            sums.add(terms)
         self.model.load_state_dict(last)
         return sums.over_ranks_of_any_length().means("test/")
 
@@ -155,9 +155,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _start_from(model: nn.Module, cluster_lookup: str | Path | np.ndarray | Tensor) -> None:
-    if not isinstance(model, UsesClusterLookup):
-        raise EmprotError(f"{type(model).__name__} takes no cluster_lookup; leave it out")
-    model.use_cluster_lookup(cluster_lookup)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from emprot_core import registry
-from emprot_core.batch import Batch
+from emprot_core.batch import Batch, model_inputs
 from emprot_core.contracts import FactoredModel, Loss, Metric, Model
 from emprot_core.errors import EmprotError
 
@@ -40,18 +40,11 @@ class ForwardLoss(nn.Module):
                 f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "
                 f"use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
             )
-        self.model = model
-        self.loss = loss
-        self.metrics = list(metrics)
+        self.model, self.loss, self.metrics = model, loss, list(metrics)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, MetricTerms]:
         """Sum and weight of the loss, and (sum, weight) of total_loss, token_ce and the metrics of this mode."""
-        inputs = (
-            batch["input_cluster_ids"],
-            batch.get("times"),
-            batch["sequence_lengths"],
-            batch["history_mask"],
-        )
+        inputs = model_inputs(batch)
         if self.loss.inputs == "features":
             outputs = self.model.features(*inputs)  # type: ignore[operator]
             outputs["weight"], outputs["bias"] = self.model.classifier()  # type: ignore[operator]

@@ -1,48 +1,10 @@
-"""Divides any iterable of batches into optimizer steps that can start anywhere in an epoch, and counts them."""
+"""Counts optimizer steps: of an epoch, of the training, until the next validation."""
 
-import math
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from emprot_core.batch import Batch
 from emprot_core.contracts import StepLoader
 from emprot_core.errors import EmprotError
-
-Item = TypeVar("Item")
-
-
-class IterableSteps:
-    """A torch DataLoader, a list or any iterable of batches as a StepLoader.
-
-    To start within an epoch it reads and skips the earlier batches. The order is repeated only if the iterable gives
-    the same one again.
-    """
-
-    def __init__(self, batches: Iterable[Batch]):
-        self.batches = batches
-
-    def num_steps(self, grad_accum_steps: int) -> int:
-        """
-        Raises:
-            TypeError: the iterable has no length.
-        """
-        return math.ceil(len(self.batches) / grad_accum_steps)  # type: ignore[arg-type]
-
-    def steps(self, epoch: int, first_step: int | Fraction, grad_accum_steps: int) -> Iterator[list[Batch]]:
-        batches = iter(self.batches)
-        for _ in islice(batches, int(first_step * grad_accum_steps)):
-            pass
-        while micro_batches := list(islice(batches, grad_accum_steps)):
-            yield micro_batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self.batches)
-
-
-def as_step_loader(loader: Iterable[Batch] | StepLoader) -> StepLoader:
-    return loader if isinstance(loader, StepLoader) else IterableSteps(loader)
 
 
 def check_counts(trainer: Any) -> None:
@@ -67,7 +29,6 @@ def count_steps(trainer: Any, loader: StepLoader) -> tuple[int, int]:
     Raises:
         EmprotError: the loader is empty, or has no length and max_steps is not set.
     """
-    most = math.inf if trainer.max_steps is None else trainer.max_steps
     try:
         steps_per_epoch = loader.num_steps(trainer.grad_accum_steps)
     except TypeError:
@@ -77,36 +38,11 @@ def count_steps(trainer: Any, loader: StepLoader) -> tuple[int, int]:
     if not steps_per_epoch:
         raise EmprotError("the train loader is empty; give it at least one batch")
     left = (trainer.max_epochs - trainer.epoch) * steps_per_epoch - int(steps_done(trainer))
-    return steps_per_epoch, int(min(trainer.step + max(0, left), most))
-
-
-def steps_left(trainer: Any, loader: StepLoader) -> Iterator[list[Batch]]:
-    """The micro-batches of each step that is left in the epoch.
-
-    Raises:
-        EmprotError: the whole epoch is left, but the loader gives nothing.
-    """
-    is_empty = not trainer.micro_batches_done
-    for step in loader.steps(trainer.epoch, steps_done(trainer), trainer.grad_accum_steps):
-        is_empty = False
-        yield step
-    if is_empty:
-        raise EmprotError(
-            f"the train loader gave no batch in epoch {trainer.epoch + 1}; give an iterable that can be read anew in "
-            "every epoch (a list, a DataLoader), or lower max_epochs or max_steps to what it holds"
-        )
+    total = trainer.step + max(0, left)
+    return steps_per_epoch, total if trainer.max_steps is None else min(total, trainer.max_steps)
 
 
 def is_validation_due(trainer: Any, is_last: bool) -> bool:
     """Whether to validate after this step. `is_last` says whether the step is the last of its epoch."""
     every = trainer.validate_every_steps
     return trainer.step == trainer.total_steps or (is_last if every is None else trainer.step % every == 0)
-
-
-def with_last(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:
-    """Each item, paired with whether it is the last one."""
-    for item in items:
-        for following in items:
-            yield item, False
-            item = following
-        yield item, True

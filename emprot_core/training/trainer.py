@@ -1,23 +1,30 @@
-"""The training loop: optimizer steps, validation and events. It knows no concrete hook."""
+"""The trainer: the parts of a training, its state, and what hooks see of it. It knows no concrete hook."""
 
-import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 
 import torch
 
-from emprot_core.batch import Batch, move_batch, validate_batch
+from emprot_core import randomness
+from emprot_core.batch import Batch
+from emprot_core.checkpoint.store import CheckpointError, State
 from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader
+from emprot_core.data.iterable_steps import as_step_loader
 from emprot_core.distributed import world_size
 from emprot_core.hooks.base import Hook, HookList, MakeContext, RunInfo, StopRequest
 from emprot_core.registry import register
-from emprot_core.training import resume, steps, validation
-from emprot_core.training.errors import telling_hooks_of_errors
+from emprot_core.training import loop, steps
 from emprot_core.training.forward_loss import ForwardLoss
-from emprot_core.training.requests import Requests, State
+from emprot_core.training.stopping import Stops, telling_hooks_of_errors
 from emprot_core.training.sums import LogSums, MetricSums
 from emprot_core.training.updates import Updates
 
-VALIDATION, EPOCH_END = "validation", "epoch end"  # what may be due after a step, in this order
+POSITION = ("epoch", "step", "micro_batches_done", "due", "best", "val_logs")
+PIECES = (
+    *("model_state_dict", "optimizer", "optimizer_class", "scheduler", "scaler", "divisor", "log_sums", "epoch_sums"),
+    *("stops", "hooks", "random", "environment", "config", "config_digest", "data_digest", *POSITION),
+)
+"""What a checkpoint must hold, so that training goes on from it bit for bit."""
 
 
 @register("core")
@@ -28,7 +35,7 @@ class Trainer:
     order.
     """
 
-    updates: Updates  # set when training starts, as are optimizer, scheduler, parameters and gradients
+    step_loss: torch.Tensor  # (), set in every step; updates, optimizer, parameters and so on are set by _start
 
     def __init__(
         self,
@@ -62,10 +69,10 @@ class Trainer:
         self.forward_loss: torch.nn.Module = ForwardLoss(model, loss, metrics)
         self.model: torch.nn.Module = self.forward_loss.model
         self.hooks = HookList([*hooks, *extra_hooks])
-        self.run, self.requests = RunInfo(), Requests()
-        self.request_stop, self.request_save = self.requests.ask_to_stop, self.requests.ask_to_save
-        self.autocast: MakeContext = contextlib.nullcontext
-        self.use_evaluation_weights: MakeContext = contextlib.nullcontext
+        self.run, self.stops = RunInfo(), Stops()
+        self.request_stop = self.stops.ask
+        self.autocast: MakeContext = nullcontext
+        self.use_evaluation_weights: MakeContext = nullcontext
         self.scaler = torch.amp.GradScaler(enabled=False)
         self.epoch = self.step = self.steps_per_epoch = self.total_steps = 0
         self.micro_batches_done = 0  # in this epoch, over all ranks
@@ -75,36 +82,32 @@ class Trainer:
         self.val_logs: dict[str, float] = {}
         self.log_sums, self.epoch_sums = LogSums(), MetricSums()
         self.micro_batches: list[Batch] = []
+        self.exception: BaseException | None = None
+        self.is_best = self._has_started = False
         self._factories = (optimizer, scheduler)
         self._loaded: State | None = None
-        self.is_best = self._has_started = False
-        self.exception: BaseException | None = None
+        self._saves: list[Callable[[State], None]] = []
 
     def fit(self, train_loader: Iterable[Batch] | StepLoader, val_loader: Iterable[Batch] | None = None) -> None:
         """Train until max_epochs, max_steps or a hook's request to stop. `stop` gives the reason for an early end."""
-        loader = steps.as_step_loader(train_loader)
         with telling_hooks_of_errors(self):
-            self._start(loader)
-            self._do_what_is_due(val_loader)  # what an interrupted run had not finished
-            while self.epoch < self.max_epochs and self.step < self.total_steps and not self.requests.agree_on_stop():
-                self._run_epoch(loader, val_loader, self.total_steps)
+            loader = self._start(train_loader)
+            loop.do_what_is_due(self, val_loader)  # what an interrupted run had not finished
+            while self.epoch < self.max_epochs and self.step < self.total_steps and not self.stops.agree():
+                loop.run_epoch(self, loader, val_loader, self.total_steps)
             self.hooks.emit("on_fit_end", self)
-            self.requests.write_saves(self.state_dict)
+            self.write_saves()
 
     def train_epoch(self, train_loader: Iterable[Batch] | StepLoader) -> dict[str, float]:
         """Train for one epoch, or the rest of it, without validation. Gives its means of loss and metrics."""
-        loader = steps.as_step_loader(train_loader)
-        self._start(loader)
-        self._do_what_is_due(None)
-        self._run_epoch(loader, None, None)
+        loader = self._start(train_loader)
+        loop.do_what_is_due(self, None)
+        loop.run_epoch(self, loader, None, None)
         return self.epoch_sums.means()
 
     def validate(self, val_loader: Iterable[Batch]) -> dict[str, float]:
-        """The means over all batches as val/total_loss, val/token_ce, val/<metric>.
-
-        Works before any training too. If a hook asks to leave, the result is empty; a resumed run then validates again.
-        """
-        return validation.run(self, val_loader)
+        """The means over all batches as val/<metric>, before any training too. Empty if a hook asks to leave."""
+        return loop.validate(self, val_loader)
 
     def attach(self, run: RunInfo, *hooks: Hook) -> None:
         """Set the run that this training is part of, move the model to its device, and add hooks of the run."""
@@ -112,32 +115,73 @@ class Trainer:
         self.model.to(run.device)
         self.hooks = HookList([*self.hooks.hooks, *hooks])
 
+    @property
+    def stop(self) -> StopRequest | None:
+        return self.stops.stop
+
+    @property
+    def is_log_step(self) -> bool:
+        return self.step % self.log_every_steps == 0 or self.step == self.total_steps
+
+    def request_save(self, write: Callable[[State], None]) -> None:
+        """Ask for one call of `write(state)` by `write_saves`. All ranks must ask for the same."""
+        if write not in self._saves:
+            self._saves.append(write)
+
+    def write_saves(self) -> None:
+        """Collect the state once, and call every `write` that was asked for with it."""
+        if self._saves:
+            state, saves, self._saves = self.state_dict(), self._saves, []
+            for write in saves:
+                write(state)
+
     def state_dict(self) -> State:
-        """The content of a checkpoint (training.resume), once training has started. All ranks must call it."""
-        return resume.capture(self)
+        """All that training needs to go on bit for bit, once it has started. All ranks must call it."""
+        return {
+            "model_state_dict": self.model.state_dict(),
+            "evaluation_state_dict": loop.evaluation_weights(self),
+            **self.updates.state_dict(),
+            **{name: getattr(self, name) for name in POSITION},
+            "log_sums": self.log_sums.state_dict(),
+            "epoch_sums": self.epoch_sums.state_dict(),
+            "stops": self.stops.state_dict(),
+            "hooks": self.hooks.state_dict(),
+            **randomness.state_dict(self.run.device),
+            **{name: getattr(self.run, name) for name in ("config", "config_digest", "data_digest")},
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Continue from `state_dict`. Optimizer, hooks and random state are restored when training starts.
 
         Raises CheckpointError if a piece is missing, and RuntimeError if the weights do not fit the model.
         """
-        resume.restore_position(self, state)
+        if missing := [name for name in PIECES if name not in state]:
+            raise CheckpointError(
+                f"the checkpoint lacks {', '.join(missing)}, so training cannot go on from it as it was; "
+                "to take its weights alone: run.init_from"
+            )
+        self.model.load_state_dict(state["model_state_dict"])
+        for name in POSITION:
+            setattr(self, name, state[name])
         self._loaded = state
         if self._has_started:
-            resume.restore_rest(self, state)
+            self._restore(state)
 
-    @property
-    def stop(self) -> StopRequest | None:
-        return self.requests.stop
+    def _restore(self, state: State) -> None:
+        """Restore what is made when training starts: optimizer, sums, requests to stop, hooks, random state."""
+        config_changed = state["config_digest"] != self.run.config_digest
+        self.updates.load_state_dict(state, keep_rates=config_changed)
+        self.log_sums.load_state_dict(state["log_sums"], self.run.device)
+        self.epoch_sums.load_state_dict(state["epoch_sums"], self.run.device)
+        self.stops.load_state_dict([] if config_changed else state["stops"])  # the change may be meant to train longer
+        self.hooks.load_state_dict(state["hooks"])
+        randomness.load_state_dict(state, self.run.device, self.run.seed, self.step)
 
-    @property
-    def is_log_step(self) -> bool:
-        return self.step % self.log_every_steps == 0 or self.step == self.total_steps
-
-    def _start(self, loader: StepLoader) -> None:
+    def _start(self, train_loader: Iterable[Batch] | StepLoader) -> StepLoader:
         """On the first call, make the optimizer, emit on_fit_start and restore a loaded state."""
+        loader = as_step_loader(train_loader)
         if self._has_started:
-            return
+            return loader
         self._has_started = True
         self.micro_batches_per_step = self.grad_accum_steps * world_size()
         self.steps_per_epoch, self.total_steps = steps.count_steps(self, loader)
@@ -147,54 +191,9 @@ class Trainer:
         self.gradient_norm, self.withhold_update = updates.gradient_norm, updates.withhold
         self.hooks.emit("on_fit_start", self)
         updates.scaler = self.scaler
-        resume.restore_rest(self, self._loaded)
-        self.requests.write_saves(self.state_dict)
+        if self._loaded is not None:
+            self._restore(self._loaded)
+        elif world_size() > 1:
+            randomness.seed_this_rank(self.run.seed, self.step)
         self.log_sums.restart_clock()
-
-    def _run_epoch(self, loader: StepLoader, val_loader: Iterable[Batch] | None, last_step: int | None) -> None:
-        epoch = self.epoch
-        if not self.micro_batches_done:
-            self.epoch_sums = MetricSums()
-            self.hooks.emit("on_epoch_start", self)
-        for micro_batches, is_last in steps.with_last(steps.steps_left(self, loader)):
-            if self.step == last_step:
-                return
-            for batch in micro_batches:
-                validate_batch(batch, self.num_clusters, self.future_horizon, needs_target=False)
-            if self.requests.agree_on_step(micro_batches, is_last):
-                return
-            self._train_step(micro_batches)
-            self.due = [VALIDATION] * steps.is_validation_due(self, is_last) + [EPOCH_END] * is_last
-            self._do_what_is_due(val_loader)
-        if self.epoch == epoch and not self.due:  # the epoch had begun, but the loader had no step left
-            self.due = [EPOCH_END]
-            self._do_what_is_due(val_loader)
-
-    def _do_what_is_due(self, val_loader: Iterable[Batch] | None) -> None:
-        """Validate, end the epoch, and only then save. A validation that a hook cut short stays due."""
-        while self.due:
-            if self.due[0] == EPOCH_END:
-                self.epoch, self.micro_batches_done = self.epoch + 1, 0
-                self.hooks.emit("on_epoch_end", self)
-            elif val_loader is not None and (self.requests.agree_on_leaving() or not self.validate(val_loader)):
-                break
-            del self.due[0]
-        self.requests.write_saves(self.state_dict)
-
-    def _train_step(self, micro_batches: list[Batch]) -> None:
-        self.hooks.emit("on_step_start", self)
-        if not (self.forward_loss.training and self.model.training):
-            self.forward_loss.train()  # it visits every module, so it is skipped when the mode is already right
-        self.micro_batches = [move_batch(batch, self.run.device) for batch in micro_batches]
-        sums = self.updates.backward(self.forward_loss, self.micro_batches, self.autocast)
-        self.step_loss = sums.total("total_loss") / sums.weight("total_loss")
-        self.log_sums.add_sums(sums)
-        self.epoch_sums.add_sums(sums)
-        self.hooks.emit("on_backward_end", self)
-        self.updates.step()
-        self.step += 1
-        self.micro_batches_done += self.micro_batches_per_step
-        self.logs = None
-        if self.is_log_step:
-            self.logs = self.log_sums.collect() | self.updates.logs() | self.hooks.scalars(self)
-        self.hooks.emit("on_step_end", self)
+        return loader

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,9 @@ from torch import Tensor, nn
 from emprot_core.batch import Batch
 from emprot_core.checkpoint import CheckpointError
 from emprot_core.contracts import Flattens, Optimizer, Scheduler
-from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_over_ranks, world_size
+from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_each_over_ranks, world_size
 from emprot_core.errors import EmprotError
+from emprot_core.hooks.base import MakeContext
 from emprot_core.training.sums import MetricSums
 
 
@@ -53,12 +53,7 @@ class Updates:
         self._divisor = 0.0  # roughly the weight of a step; 0 before the first step
         self._is_withheld = False
 
-    def backward(
-        self,
-        forward_loss: nn.Module,
-        micro_batches: Sequence[Batch],
-        autocast: Callable[[], AbstractContextManager[Any]],
-    ) -> MetricSums:
+    def backward(self, forward_loss: nn.Module, micro_batches: Sequence[Batch], autocast: MakeContext) -> MetricSums:
         """Compute the gradients of a step. Gives the sums and weights of loss and metrics over all ranks."""
         self._divisor = self._divisor or _divisor(micro_batches)
         sums = MetricSums()
@@ -69,7 +64,8 @@ class Updates:
             self.scaler.scale(loss_sum).backward(torch.full_like(loss_sum, 1 / self._divisor))
             sums.add(metrics)
         sums = sums.over_ranks()
-        _sum_over_ranks(self.gradients)
+        if world_size() > 1:  # docs/decisions/002-no-ddp-wrapper.md says why not by DistributedDataParallel
+            torch._foreach_copy_(self.gradients, sum_each_over_ranks(self.gradients))
         self.scaler.unscale_(self.optimizer)
         correction = (sums.weight("total_loss") / self._divisor).to(self.gradients[0].dtype)
         torch._foreach_div_(self.gradients, correction)
@@ -178,17 +174,3 @@ def _gradients_of(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
-
-
-def _sum_over_ranks(gradients: Sequence[Tensor]) -> None:
-    """Replace every gradient by its sum over the ranks, in one reduction for each dtype.
-
-    docs/decisions/002-no-ddp-wrapper.md says why DistributedDataParallel is not used.
-    """
-    if world_size() == 1:
-        return
-    for dtype in dict.fromkeys(gradient.dtype for gradient in gradients):
-        alike = [gradient for gradient in gradients if gradient.dtype == dtype]
-        packed = sum_over_ranks(torch.cat([gradient.flatten() for gradient in alike]))
-        parts = packed.split([gradient.numel() for gradient in alike])
-        torch._foreach_copy_(alike, [part.view_as(g) for part, g in zip(parts, alike, strict=True)])

@@ -7,7 +7,8 @@ import numpy as np
 from .parts import ClassTable, Part, Unigram
 from .positions import Positions
 
-_TABLE_VALUES = 1 << 18  # values of one block of class tables: 2 MB, which stay in a processor's cache
+_TABLE_VALUES = 1 << 16  # values of one block of class tables: 512 KB, which stay in a processor's cache
+_LEAST_POSITIONS = 8  # of one block: with fewer, a large vocabulary costs more in calls than in arithmetic
 _LEAST_WEIGHT = 1e-12  # a weight can shrink at every step, but must not become 0: log p would be -inf
 
 
@@ -45,7 +46,7 @@ class Mixture:
 
     def _tables(self, at: Positions) -> Iterator[np.ndarray]:
         """ClassTable.by_commonness, in blocks of positions that take little memory."""
-        for block in at.blocks(max(1, _TABLE_VALUES // len(self._unigram.order))):
+        for block in at.blocks(max(_LEAST_POSITIONS, _TABLE_VALUES // len(self._unigram.order))):
             table = ClassTable(len(block.window), self._unigram)
             weights = np.repeat(self.weights[:, None], len(block.window), axis=1)
             for part in self._parts:

@@ -19,24 +19,23 @@ class ClassTable:
     def __init__(self, num_positions: int, unigram: "Unigram"):
         self.unigram = np.zeros(num_positions)  # (P,) the share of the unigram
         self.uniform = np.zeros(num_positions)  # (P,) the share of the uniform distribution
-        self._common = unigram
+        self._column = unigram.column
+        self._shared = unigram.beside_uniform
         self._places: list[np.ndarray] = []
         self._values: list[np.ndarray] = []
 
     def add(self, position: np.ndarray, ids: np.ndarray, values: np.ndarray) -> None:
         """Add a value at each position and ID; all broadcast. MISSING_ID counts nowhere, a place may come twice."""
-        column = self._common.column
-        places, values = np.broadcast_arrays(position * len(column) + column[ids], values)
+        places, values = np.broadcast_arrays(position * len(self._column) + self._column[ids], values)
         self._places.append(places.ravel())
         self._values.append(values.ravel())
 
     def by_commonness(self) -> np.ndarray:
         """(P, C) float64, the classes in the order of the unigram, so that of equal ones the commonest comes first."""
         places, values = np.concatenate(self._places), np.concatenate(self._values)
-        width = len(self._common.column)
+        width = len(self._column)
         single = np.bincount(places, values, minlength=len(self.unigram) * width).reshape(-1, width)[:, :-1]
-        unigram = self.unigram[:, None] * self._common.probabilities[self._common.order]
-        return single + unigram + self.uniform[:, None] / len(self._common.order)
+        return single + np.stack([self.unigram, self.uniform], axis=1) @ self._shared
 
 
 class Part(Protocol):
@@ -65,6 +64,8 @@ class Unigram:
         seen = np.bincount(ids, counts, minlength=num_clusters) + _UNIGRAM_PRIOR
         self.probabilities = seen / seen.sum()  # (C,)
         self.order = np.argsort(-self.probabilities, kind="stable")  # (C,) the IDs, the commonest first
+        shared = [self.probabilities[self.order], np.full(num_clusters, 1 / num_clusters)]
+        self.beside_uniform = np.stack(shared)  # (2, C) the unigram and the uniform distribution, in that order
         # (C + 1,) the place of each ID in that order; MISSING_ID, which is the index -1, has a further place.
         self.column = np.append(np.argsort(self.order), num_clusters)
 

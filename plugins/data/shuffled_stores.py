@@ -7,6 +7,7 @@ import numpy as np
 
 from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
+from emprot_core.errors import EmprotError
 
 
 class ShuffledStores(JoinedStores):
@@ -16,6 +17,8 @@ class ShuffledStores(JoinedStores):
     """
 
     def __init__(self, store: TrajectoryStore | JoinedStores, seed: int):
+        if seed < 0:
+            raise EmprotError(f"shuffle_frames is {seed}, expected a seed of 0 or more, or None")
         super().__init__(store.stores if isinstance(store, JoinedStores) else (store,))
         self.index = store.index
         self.digest = hashlib.sha256(f"{store.digest} shuffled {seed}".encode()).hexdigest()

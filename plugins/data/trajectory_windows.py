@@ -72,8 +72,6 @@ class TrajectoryWindows:
         """
         self.store = open_stores(store, verify=verify)
         if shuffle_frames is not None:
-            if shuffle_frames < 0:
-                raise EmprotError(f"shuffle_frames is {shuffle_frames}, expected a seed of 0 or more, or None")
             self.store = ShuffledStores(self.store, shuffle_frames)
         self.vocabulary = self.store.vocabulary
         self.digest = self.store.digest
@@ -87,16 +85,15 @@ class TrajectoryWindows:
         self.max_residues = int(index["num_residues"].max())
         drawn = None if weights is None else weigh(names, weights)
         spans = split.spans(index)
-        self._windows: dict[str, Windows] = {}
         check_apart(spans, index["name"])
+        self._windows: dict[str, Windows] = {}
         for name in get_args(Split):
             rows = np.array(spans.get(name, []), dtype=SPAN_DTYPE)
             check_spans(rows, self._num_frames)
             rows["trajectory"] = chosen[rows["trajectory"]]
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
-            self._windows[name] = Windows(
-                rows, self.store.index["num_frames"], history, horizon, stride, weight, partial_history
-            )
+            frames = self.store.index["num_frames"]
+            self._windows[name] = Windows(rows, frames, history, horizon, stride, weight, partial_history)
 
     def num_windows(self, split: Split) -> int:
         """The number of windows of a split, over all ranks."""

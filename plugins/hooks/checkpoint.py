@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint import BEST, FINAL, CheckpointStore, numbered
+from emprot_core.checkpoint import CheckpointStore
+from emprot_core.checkpoint.names import BEST, FINAL, numbered
 from emprot_core.distributed import rank
 from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import Hook, TrainerView
@@ -37,9 +38,7 @@ class Checkpoint(Hook):
         for name, value in (("every_steps", every_steps), ("keep_last", keep_last), ("keep_best", keep_best)):
             if value is not None and value < 1:
                 raise EmprotError(f"{name} is {value}, expected 1 or more")
-        self.every_steps = every_steps
-        self.keep_last = keep_last
-        self.keep_best = keep_best
+        self.every_steps, self.keep_last, self.keep_best = every_steps, keep_last, keep_best
         self.directory = directory
         self.lowest: list[list[float]] = []  # [val/total_loss, step] of the best validations, best first
         self._is_finished = False
@@ -74,10 +73,10 @@ class Checkpoint(Hook):
     def _write(self, state: dict[str, Any]) -> None:
         if self._store is None or rank() != 0:
             return
-        losses = {int(step): loss for loss, step in self.lowest}
-        names = {numbered("best", step): step for step in losses} if self.keep_best > 1 else {}
-        if losses:
-            names[BEST] = next(iter(losses))
+        best_steps = [int(step) for _, step in self.lowest]
+        names = {numbered("best", step): step for step in best_steps} if self.keep_best > 1 else {}
+        if best_steps:
+            names[BEST] = best_steps[0]
         if self._is_finished:
             names[FINAL] = state["step"]
-        self._store.save(state, names, losses.get(state["step"]), self.keep_last)
+        self._store.save(state, names, self.keep_last)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from emprot_core.checkpoint import APPENDED, AppendedFiles
+from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register

@@ -73,7 +73,6 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.output_bias_init = output_bias_init
         self.cluster_embedding = ClusterTable(num_clusters, d_embed, cluster_lookup)
         self.frame_embedding = nn.Embedding(max_history, d_embed) if max_history else None
-        self.same_protein = residue_embedding > 0  # an index means something only on the protein of training
         self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
         self.dropout = nn.Dropout(dropout)
         mixing = mixing if mixing is not None else registry.get("mixing", "Temporal")()
@@ -82,6 +81,11 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.output_table = None if tie_embeddings else nn.Parameter(torch.empty(num_clusters, d_embed))
         self.output_bias = nn.Parameter(torch.zeros(future_horizon, num_clusters))
         self._initialise(residue_embedding_std, time_embedding_std)
+
+    @property
+    def same_protein(self) -> bool:
+        """Whether it knows single residues, so that it means something only on proteins of training."""
+        return self.residue_embedding is not None
 
     def _initialise(self, residue_std: float, time_std: float) -> None:
         if self.frame_embedding is not None:

@@ -180,7 +180,7 @@ def test_describe_of_an_unknown_or_ambiguous_name(toy: ModuleType, capsys: pytes
 def test_verify_tells_of_damage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lines: list[str], status: int
 ):
-    monkeypatch.setitem(sys.modules, "emprot_core.checkpoint", SimpleNamespace(verify_run=lambda path: lines))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "emprot_core.jobs.verify", SimpleNamespace(verify_run=lambda path: lines))  # type: ignore[arg-type]
     assert main(["--verify", "runs/x"]) == status
     assert capsys.readouterr().out.splitlines() == lines
 

@@ -135,7 +135,7 @@ def test_a_rank_that_dies_ends_the_others_and_the_run_goes_on_to_the_same_bits(
 @pytest.mark.parametrize(
     ("on", "sabotage"),
     [
-        ([0, 1], "emprot_core.training.trainer:Trainer._train_step 3 terminate"),
+        ([0, 1], "emprot_core.training.loop:train_step 3 terminate"),
         ([1], "emprot_core.training.updates:Updates.step 5 terminate"),
         ([1], "emprot_core.training.trainer:Trainer.validate 2 terminate"),
     ],

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from runs_in_forks import DEBUG, RUN, assert_same_outcome, bind, output
 
-from emprot_core.checkpoint import verify_run
 from emprot_core.contracts import Vocabulary
 from emprot_core.data.store import StoreWriter
+from emprot_core.jobs.verify import verify_run
 
 
 def flip_a_bit(path: Path, generator: random.Random, size: int | None = None) -> None:

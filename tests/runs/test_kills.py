@@ -13,7 +13,7 @@ import pytest
 from places import GIN_CONFIGS
 from runs_in_forks import RUN, assert_same_outcome, bind, output, scalars
 
-from emprot_core.checkpoint import verify_run
+from emprot_core.jobs.verify import verify_run
 
 
 def test_the_run_uses_all_that_must_survive(whole: Path) -> None:
@@ -29,12 +29,12 @@ def test_the_run_uses_all_that_must_survive(whole: Path) -> None:
 @pytest.mark.parametrize(
     "sabotage",
     [
-        "emprot_core.training.trainer:Trainer._train_step 1 before",  # nothing was saved yet
+        "emprot_core.training.loop:train_step 1 before",  # nothing was saved yet
         "emprot_core.training.forward_loss:ForwardLoss.forward 14 before",  # between two micro-batches
         "emprot_core.training.updates:Updates.step 7 before",
-        "emprot_core.training.validation:score 4 before",  # at the start of a validation
+        "emprot_core.training.loop:score 4 before",  # at the start of a validation
         "emprot_plugins.hooks.checkpoint:Checkpoint.on_validation_end 3 before",
-        "emprot_core.checkpoint.files:_HashedFile.write 700 before",  # within a checkpoint
+        "emprot_core.checkpoint.files:sha256 9 before",  # a checkpoint is written, but not yet under its name
         "os:fsync 12 before",
         "os:replace 9 before",
         "os:replace 9 after",

@@ -42,11 +42,16 @@ def test_a_finished_run_whose_checkpoints_are_gone_says_so(capsys) -> None:
     assert "checkpoints is missing; restore it" in capsys.readouterr().err
 
 
-def test_a_reference_that_is_no_baseline_is_refused_before_training(capsys) -> None:
-    assert main([DEBUG, *bind("Train.reference='histry'")]) == 1
+def test_a_residue_embedding_is_refused_on_a_protein_that_training_lacks(capsys) -> None:
+    unseen = bind(
+        "TrajectoryWindows.trajectories=None",
+        "TrajectoryWindows.split=@splits.ByGroup()",
+        "ByGroup.test=('P28222',)",
+    )
+    assert main([DEBUG, *unseen, "--gin_bindings=ByGroup.validation=()"]) == 1
     message = capsys.readouterr().err
-    assert "Train.reference is 'histry', expected the name of a baseline: " in message
-    assert "Traceback" not in message
+    assert "an embedding for every residue index" in message
+    assert "the test split has P28222; bind NUM_RESIDUES = 0" in message
     assert not Path("runs/debug/checkpoints").exists()
 
 

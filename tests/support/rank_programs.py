@@ -19,7 +19,7 @@ from emprot_core.data.windows import SPAN_DTYPE, Windows
 from emprot_core.distributed import barrier, gather, process_group, rank, until_all_ranks_end, world_size
 from emprot_core.hooks.base import Hook, RunInfo
 from emprot_core.training import Trainer
-from emprot_core.training.validation import score
+from emprot_core.training.loop import score
 
 CLUSTERS, HISTORY, HORIZON = 9, 3, 2
 

@@ -6,7 +6,7 @@ import torch
 
 from emprot_core import registry
 from emprot_core.hooks.base import Hook
-from emprot_core.training.trainer import VALIDATION
+from emprot_core.training.loop import VALIDATION
 
 
 def hook(name: str, **options):

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint, verify_run
+from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint
 from emprot_core.checkpoint.appended import AppendedFiles, faults_of
-from emprot_core.checkpoint.files import sha256, write_atomically
-from emprot_core.checkpoint.self_hashed import (
+from emprot_core.checkpoint.files import (
     Damaged,
     check_hashed,
     read_hashed_json,
+    sha256,
+    write_atomically,
     write_hashed_json,
     write_hashed_text,
 )
+from emprot_core.jobs.verify import verify_run
 
 
 def state(step: int, due: bool = False) -> dict:
@@ -124,7 +126,7 @@ def test_a_save_that_dies_is_finished_when_the_run_goes_on(store, monkeypatch, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"emprot_core.checkpoint.store.{moment}", dies)
+        patch.setattr(f"emprot_core.checkpoint.files.{moment}", dies)
         with pytest.raises(KeyboardInterrupt):
             store.save(state(10), {"best.pt": 10})
     loaded = store.newest_valid()[1]
@@ -176,7 +178,7 @@ def test_a_disk_that_cannot_be_read_is_named_and_another_checkpoint_used(store, 
             raise OSError(5, "Input/output error")
         return sha256(path)
 
-    monkeypatch.setattr("emprot_core.checkpoint.store.sha256", fails)
+    monkeypatch.setattr("emprot_core.checkpoint.files.sha256", fails)
     assert store.newest_valid()[1]["step"] == 4
     assert "step-00000006.pt cannot be read (Input/output error)" in caplog.text
 
@@ -219,6 +221,16 @@ def test_what_a_killed_write_left_is_removed_and_nothing_else(store) -> None:
     assert left == {"index.json", "step-00000006.pt", "step-00000008.pt", "step-00000006-mine.pt"}
 
 
+def test_a_copy_of_the_users_stays_where_it_is_even_without_an_index(store) -> None:
+    copy = store.directory / "step-00000006-mine.pt"
+    shutil.copyfile(store.directory / "step-00000006.pt", copy)
+    (store.directory / "index.json").unlink()
+    store.go_on_from(4, due=False)
+    store.save(state(8), {})
+    assert store.names() == ["step-00000004.pt", "step-00000008.pt"]
+    assert torch.equal(load_checkpoint(copy)["model_state_dict"]["w"], state(6)["model_state_dict"]["w"])
+
+
 def test_a_full_disk_is_named_and_the_checkpoints_before_it_stand(store) -> None:
     large = {**state(8), "model_state_dict": {"w": torch.zeros(100_000)}}
     with file_size_limit(50_000), pytest.raises(CheckpointError, match=r"step-00000008\.pt could not be") as caught:
@@ -235,7 +247,7 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed_before_the_rename(tmp_pat
     path.write_bytes(b"old")
     monkeypatch.setattr("emprot_core.checkpoint.files.sha256", lambda path: "0" * 64)
     with pytest.raises(OSError, match="other bytes than were written"):
-        write_atomically(path, lambda file: file.write(b"new"))
+        write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
 
 
@@ -277,16 +289,16 @@ def test_files_that_grow_are_cut_back_to_what_was_measured(tmp_path, caplog) -> 
     assert len(faults_of(tmp_path, measured)) == 1
 
 
-def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path) -> None:
+def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch) -> None:
     path = tmp_path / "file"
-    write_atomically(path, lambda file: file.write(b"old") and None)
+    write_atomically(path, b"old")
 
-    def full(file) -> None:
-        file.write(b"new")
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, full)
+        write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from emprot_core.batch import target_mask, validate_batch
+from emprot_core.batch import group_id, has_target, target_mask, validate_batch
 from emprot_core.contracts import Vocabulary
-from emprot_core.data.batches import Gather, has_target
+from emprot_core.data.batches import Gather
 from emprot_core.data.store import StoreError, StoreWriter, TrajectoryStore
 from emprot_core.data.windows import SPAN_DTYPE, Windows
 
@@ -109,7 +109,9 @@ def test_mixed_proteins_are_padded_and_masked(store):
 def test_group_ids_name_the_protein_and_window_ids_the_window(store):
     gather = make_gather(store, [(0, 0, 12), (1, 0, 9), (2, 0, 7)])
     batch = gather(np.array([0, 9, 15]))
-    assert batch["group_ids"].tolist() == [1, 0, 1]
+    groups = [group_id(str(store.index["group"][row])) for row in (0, 1, 2)]
+    assert batch["group_ids"].tolist() == groups
+    assert groups[0] == groups[2] != groups[1]
     assert batch["window_ids"].tolist() == [0, 9, 15]
     assert batch["window_ids"].dtype == batch["group_ids"].dtype == torch.int64
 

@@ -7,14 +7,18 @@ import torch
 from emprot_plugins.baselines.interpolated import Interpolated
 from emprot_plugins.baselines.persistence import Persistence
 from emprot_plugins.data.trajectory_windows import TrajectoryWindows
+from emprot_plugins.splits.by_group import ByGroup
 from emprot_plugins.splits.by_time import ByTime
 
 from emprot_core.batch import target_mask
 from emprot_core.contracts import Prediction, Vocabulary
 from emprot_core.data.history import last_known
 from emprot_core.data.store import StoreWriter
+from emprot_core.errors import EmprotError
 from emprot_core.evaluation import (
     HorizonScores,
+    check_names,
+    fit,
     format_scores,
     score,
     score_baselines,
@@ -122,25 +126,47 @@ def test_half_precision_logits_are_scored_in_float32(data):
     assert score_model(half, data.loader("test"), HORIZON, CPU) == score_model(full, data.loader("test"), HORIZON, CPU)
 
 
+def fitted(baselines, data):
+    for baseline in baselines:
+        fit(baseline, data)
+    return baselines
+
+
 def test_model_and_baselines_are_scored_in_the_shape_of_result_json(data):
-    baselines = [Persistence(), Interpolated()]
-    test = score_beside_baselines(forward, baselines, data, HORIZON, CPU)
+    baselines = fitted([Persistence(), Interpolated()], data)
+    test, _ = score_beside_baselines(forward, baselines, data, HORIZON, CPU)
     assert json.loads(json.dumps(test)) == test
     assert test["model"] == score_model(forward, data.loader("test"), HORIZON, CPU)
-    assert test["baselines"] == score_baselines([Persistence(), Interpolated()], data, HORIZON)
+    assert test["baselines"] == score_baselines(baselines, data, HORIZON)
     assert list(test["baselines"]) == ["persistence", "interpolated"]
     assert test["baselines"]["persistence"]["nll_bits"] is None
     assert set(test["model"]) == {"nll_bits", "accuracy", "accuracy_changed"}
+    assert set(test["gains"]) == {"interpolated"}
+    assert test["best_baseline"] == "interpolated"
 
 
 def test_a_split_can_be_scored_where_there_is_no_validation(data):
     without = TrajectoryWindows(str(data.store.directory), 3, HORIZON, ByTime(0.8, 0.0, 0.2))
-    assert score_baselines([Interpolated()], without, HORIZON)["interpolated"]["accuracy"][0] > 0
+    scores = score_baselines(fitted([Interpolated()], without), without, HORIZON)
+    assert scores["interpolated"]["accuracy"][0] > 0
 
 
-def test_a_baseline_given_twice_is_refused(data):
-    with pytest.raises(ValueError, match="two forecasters are named 'persistence'"):
-        score_baselines([Persistence(), Persistence()], data, HORIZON)
+def test_a_baseline_given_twice_is_refused():
+    with pytest.raises(EmprotError, match="two forecasters are named 'persistence'"):
+        check_names([Persistence(), Persistence()])
+
+
+class Own(Interpolated):
+    name, same_protein = "own", True
+
+
+def test_a_baseline_that_knows_residues_is_left_out_on_proteins_that_training_lacks(data, caplog):
+    by_group = TrajectoryWindows(str(data.store.directory), 3, HORIZON, ByGroup(validation=(), test=("B",)))
+    baselines = fitted([Own(), Interpolated()], by_group)
+    with caplog.at_level("INFO"):
+        assert list(score_baselines(baselines, by_group, HORIZON)) == ["interpolated"]
+    assert "own: left out of the test split, as training has no frame of B" in caplog.text
+    assert list(score_baselines(baselines, by_group, HORIZON, "train")) == ["own", "interpolated"]
 
 
 def test_scores_of_several_ranks_are_added_up(data, monkeypatch):
@@ -171,28 +197,52 @@ def entry(nll, accuracy):
     return {"nll_bits": nll, "accuracy": accuracy, "accuracy_changed": accuracy}
 
 
-def test_the_table_shows_every_forecaster_and_the_gain_over_interpolated():
+def test_the_table_shows_every_forecaster_and_the_gain_over_the_best_baseline():
     test = {
         "model": entry([2.3955, 2.45, 2.5, 2.571], [0.41, 0.4, 0.39, 0.385]),
         "baselines": {
             "persistence": entry(None, [0.376, 0.35, 0.34, 0.33]),
             "interpolated": entry([2.568, 2.7, 2.8, 2.862], [0.4, 0.39, 0.38, 0.37]),
-            "interpolated_residue": entry([12.467, 2.5, None, 2.687], [0.4, 0.39, None, 0.37]),
+            "markov": entry([12.467, 2.5, None, 2.687], [0.4, 0.39, None, 0.37]),
         },
     }
-    assert format_scores(test, "interpolated").splitlines() == [
-        "                            NLL, bits                 accuracy         gain over interpolated, bits",
-        "                        h=1   h=2   h=3   h=4    h=1   h=2   h=3   h=4     h=1    h=2    h=3    h=4",
-        "model                 2.396 2.450 2.500 2.571  0.410 0.400 0.390 0.385  +0.172 +0.250 +0.300 +0.291",
-        "persistence               -     -     -     -  0.376 0.350 0.340 0.330       -      -      -      -",
-        "interpolated          2.568 2.700 2.800 2.862  0.400 0.390 0.380 0.370  +0.000 +0.000 +0.000 +0.000",
-        "interpolated_residue  12.47 2.500     - 2.687  0.400 0.390     - 0.370  -9.899 +0.200      - +0.175",
+    assert format_scores(test).splitlines() == [
+        "                    NLL, bits                 accuracy",
+        "                h=1   h=2   h=3   h=4    h=1   h=2   h=3   h=4",
+        "model         2.396 2.450 2.500 2.571  0.410 0.400 0.390 0.385",
+        "persistence       -     -     -     -  0.376 0.350 0.340 0.330",
+        "interpolated  2.568 2.700 2.800 2.862  0.400 0.390 0.380 0.370",
+        "markov        12.47 2.500     - 2.687  0.400 0.390     - 0.370",
+        "",
+        "             gain over interpolated, bits",
+        "                 h=1    h=2    h=3    h=4",
+        "model         +0.172 +0.250 +0.300 +0.291",
+        "interpolated  +0.000 +0.000 +0.000 +0.000",
+        "markov        -9.899 +0.200      - +0.175",
     ]
-    assert max(map(len, format_scores(test, "interpolated").splitlines())) <= 100
+    shown = format_scores(test, always_shown=["markov"]).splitlines()
+    assert shown[7].split("bits")[:2] == ["             gain over interpolated, ", "    gain over markov, "]
+    assert max(map(len, shown)) <= 100
 
 
-def test_the_table_breaks_long_horizons_into_blocks_and_drops_the_gain_without_its_reference():
-    blocks = format_scores({"baselines": {"markov": entry([1.0] * 6, [0.5] * 6)}}, "interpolated").split("\n\n")
+def test_the_table_tells_the_gain_with_its_interval_by_horizon_or_by_protein():
+    ends = {"low": [0.11, None], "high": [0.23, None]}
+    test = {
+        "model": entry([2.0, 2.0], [0.5, 0.5]),
+        "baselines": {"markov": entry([2.17, 2.2], [0.4, 0.4])},
+        "gains": {"markov": {"bits": [0.17, 0.2], **ends}},
+    }
+    assert format_scores(test).split("\n\n")[-1].splitlines() == [
+        "gain of the model over markov, the best baseline, in bits, with its 95 % interval:",
+        "  h=1  +0.170  [+0.110, +0.230]",
+        "  h=2  +0.200  no interval",
+    ]
+    test["gains"]["markov"] |= {"proteins": {"A": {"bits": [0.1, None], **ends}, "B": {"bits": [0.2, 0.3], **ends}}}
+    assert "  A\n    h=1  +0.100  [+0.110, +0.230]\n    h=2  -  no interval\n  B" in format_scores(test)
+
+
+def test_the_table_breaks_long_horizons_into_blocks_and_drops_the_gain_without_a_distribution():
+    blocks = format_scores({"baselines": {"persistence": entry(None, [0.5] * 6)}}).split("\n\n")
     assert len(blocks) == 2
     assert "h=4" in blocks[0]
     assert "h=5" in blocks[1]

@@ -10,10 +10,10 @@ from trainings import StopAt, weights
 
 from emprot_core import registry
 from emprot_core.checkpoint import CheckpointError
+from emprot_core.data.iterable_steps import IterableSteps
 from emprot_core.hooks.base import Hook, RunInfo
 from emprot_core.training import Trainer
-from emprot_core.training.resume import PIECES
-from emprot_core.training.steps import IterableSteps
+from emprot_core.training.trainer import PIECES
 
 
 @pytest.mark.parametrize("place", [{"step": 1}, {"step": 3}, {"step": 4}, {"validation": 3}, {"validation": 9}])

@@ -10,7 +10,7 @@ from trainings import weights
 from emprot_core import registry
 from emprot_core.batch import target_mask
 from emprot_core.hooks.base import EVENTS, Hook
-from emprot_core.training.steps import IterableSteps, with_last
+from emprot_core.training.loop import with_last
 
 
 class Recorder(Hook):
@@ -150,10 +150,7 @@ def test_a_loader_without_a_length_trains_with_max_steps(make_batch, make_traine
     assert trainer.step == 3
 
 
-def test_steps_of_an_iterable_can_start_anywhere(make_batch) -> None:
-    steps = IterableSteps(list(range(7)))
-    assert steps.num_steps(2) == 4
-    assert list(steps.steps(0, 2, 2)) == [[4, 5], [6]]
+def test_of_the_steps_of_an_epoch_the_last_one_is_marked() -> None:
     assert list(with_last(iter("abc"))) == [("a", False), ("b", False), ("c", True)]
     assert list(with_last(iter(""))) == []
 

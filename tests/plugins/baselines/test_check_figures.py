@@ -6,6 +6,7 @@ figures; the sample, whose backbone is rounded to 0.05 A and whose C-beta is ide
 """
 
 import pytest
+from baseline_scores import fitted_scores
 from emprot_plugins.baselines.interpolated import Interpolated
 from emprot_plugins.baselines.interpolated_residue import InterpolatedResidue
 from emprot_plugins.baselines.markov import MarkovBaseline
@@ -13,8 +14,6 @@ from emprot_plugins.baselines.occupancy import OccupancyBaseline
 from emprot_plugins.baselines.persistence import Persistence
 from emprot_plugins.data.trajectory_windows import TrajectoryWindows
 from emprot_plugins.splits.by_time import ByTime
-
-from emprot_core.evaluation import score_baselines
 
 HORIZON = 4
 
@@ -37,14 +36,14 @@ def sample(vocabulary, history):
     ],
 )
 def test_interpolated_reproduces_its_known_bits(vocabulary, history, horizon, bits, tolerance):
-    scores = score_baselines([Interpolated()], sample(vocabulary, history), HORIZON)["interpolated"]
+    scores = fitted_scores([Interpolated()], sample(vocabulary, history), HORIZON)["interpolated"]
     assert scores["nll_bits"][horizon - 1] == pytest.approx(bits, abs=tolerance)
 
 
 @pytest.mark.parametrize("vocabulary", ["protein_blocks", "threedi", "kmeans_environment"])
 def test_the_ladder_of_baselines_stands_in_its_order_at_every_horizon(vocabulary):
     ladder = [InterpolatedResidue(), Interpolated(), MarkovBaseline(), OccupancyBaseline(), Persistence()]
-    scores = score_baselines(ladder, sample(vocabulary, 10), HORIZON)
+    scores = fitted_scores(ladder, sample(vocabulary, 10), HORIZON)
     for step in range(HORIZON):
         bits = {name: each["nll_bits"][step] for name, each in scores.items() if each["nll_bits"]}
         assert bits["interpolated_residue"] < bits["interpolated"] < min(bits["markov"], bits["occupancy"])

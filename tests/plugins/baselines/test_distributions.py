@@ -56,7 +56,7 @@ def test_targets_play_no_part_in_probabilities(name, make_ragged_batch):
 def test_probabilities_do_not_depend_on_how_many_positions_a_block_has(name, make_ragged_batch, monkeypatch):
     baseline, batch = fitted(name, make_ragged_batch), make_ragged_batch(9)
     whole, predicted = baseline.probabilities(batch, 1), baseline.predict(batch).predicted
-    monkeypatch.setattr("emprot_plugins.baselines.mixture._TABLE_VALUES", 5 * CLUSTERS)
+    monkeypatch.setattr("emprot_plugins.baselines.mixture._TABLE_VALUES", 9 * CLUSTERS)
     np.testing.assert_allclose(baseline.probabilities(batch, 1), whole, rtol=1e-6)
     np.testing.assert_array_equal(baseline.predict(batch).predicted, predicted)
 

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from baseline_scores import fitted_scores
 from emprot_plugins.baselines.history import History, HistorySite
 from emprot_plugins.baselines.interpolated import Interpolated
 from emprot_plugins.baselines.interpolated_residue import InterpolatedResidue
 from emprot_plugins.baselines.windowed_mode import WindowedMode
 from emprot_plugins.data.trajectory_windows import TrajectoryWindows
 from emprot_plugins.splits.by_time import ByTime
-
-from emprot_core.evaluation import score_baselines
 
 RATES = (0.5, 0.75, 0.88, 0.95, 0.985, 1.0)
 
@@ -31,7 +30,7 @@ def sample(vocabulary: str, past: int = 200) -> TrajectoryWindows:
     ],
 )
 def test_the_bar_has_its_known_bits(vocabulary: str, history, history_site) -> None:
-    scores = score_baselines([History(), HistorySite()], sample(vocabulary), 4)
+    scores = fitted_scores([History(), HistorySite()], sample(vocabulary), 4)
     for name, known, tolerance in (("history", history, 0.005), ("history_site", history_site, 0.01)):
         bits = scores[name]["nll_bits"]
         assert (bits[0], bits[3]) == pytest.approx(known, abs=tolerance), name
@@ -96,6 +95,6 @@ def slow_mixture(train: list[dict], past: np.ndarray, h: int, weights: np.ndarra
 
 @pytest.mark.parametrize("kind", [Interpolated, InterpolatedResidue, WindowedMode])
 def test_a_window_of_the_last_frames_gives_what_short_batches_give(kind) -> None:
-    long = score_baselines([kind(window=10)], sample("threedi"), 4)
-    short = score_baselines([kind()], sample("threedi", past=0), 4)
+    long = fitted_scores([kind(window=10)], sample("threedi"), 4)
+    short = fitted_scores([kind()], sample("threedi", past=0), 4)
     assert long == short

@@ -9,8 +9,9 @@ import torch
 from emprot_plugins.hooks.throughput import matmul_flops_per_s
 from trainings import hook, weights
 
-from emprot_core.checkpoint import best_weights, load_checkpoint
+from emprot_core.checkpoint import load_checkpoint
 from emprot_core.hooks.base import Hook, RunInfo
+from emprot_core.jobs.load import best_weights
 
 
 class Logs(Hook):

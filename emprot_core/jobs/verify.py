@@ -1,16 +1,17 @@
 """Checks every file of a run against the hash that was recorded when it was written."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.appended import APPENDED, faults_of
-from emprot_core.checkpoint.load import CheckpointError, is_whole
-from emprot_core.checkpoint.self_hashed import Damaged, check_hashed
-from emprot_core.checkpoint.store import CheckpointStore
+from emprot_core.checkpoint.files import Damaged, check_hashed, read_hashed_json, sha256
 
 INDEX = "checkpoints/index.json"
-SELF_HASHED = ("config.gin", "operative_config.gin", "result.json", "non_finite.json", INDEX)
+LISTS = {"result.json": "", "baselines/index.json": "baselines/"}
+"""The files whose entry "files" has the hashes of others, and the folder of those."""
+SELF_HASHED = ("config.gin", "operative_config.gin", "non_finite.json", INDEX, *LISTS)
 """The files of a run directory that hold their own hash."""
 
 
@@ -28,20 +29,17 @@ def verify_run(directory: str | Path) -> list[str]:
         what = "holds no run" if directory.is_dir() else "is no directory" if directory.exists() else "does not exist"
         raise CheckpointError(f"{directory} {what}; give the directory of a run")
     store = CheckpointStore(directory / "checkpoints")
-    broken = store.faults()
-    newest = store.newest_valid()
-    appended = _appended(directory, newest[1]) if newest is not None else ()
-    return [*_checkpoints(store, broken), *_self_hashed(directory), *appended]
+    files = (*_checkpoints(store), *_self_hashed(directory), *_listed(directory), *_appended(directory, store))
+    return list(files)
 
 
-def _checkpoints(store: CheckpointStore, broken: dict[str, str]) -> Iterator[str]:
-    names = store.names()
-    for path in sorted(store.directory.glob("*.pt")):
-        if path.name not in names:
-            what = "not in index.json, so not used" if is_whole(path) else "damaged: it is not whole"
-            yield f"checkpoints/{path.name}: {what}"
-    for name in names:
-        yield f"checkpoints/{name}: {_damage(broken[name]) if name in broken else 'ok'}"
+def _checkpoints(store: CheckpointStore) -> Iterator[str]:
+    index, wrong = store.index(), store.faults()
+    for name in sorted({*index, *(path.name for path in store.directory.glob("*.pt"))}):
+        if name not in index:
+            yield f"checkpoints/{name}: not in index.json, so not used"
+        else:
+            yield f"checkpoints/{name}: {_damage(wrong[name]) if name in wrong else 'ok'}"
 
 
 def _damage(what: str) -> str:
@@ -60,8 +58,20 @@ def _self_hashed(directory: Path) -> Iterator[str]:
                 yield f"{name}: damaged: it is missing"
 
 
-def _appended(directory: Path, state: dict[str, Any]) -> Iterator[str]:
-    for hook in state["hooks"].values():
+def _listed(directory: Path) -> Iterator[str]:
+    for name, folder in LISTS.items():
+        with suppress(FileNotFoundError, Damaged):  # which _self_hashed tells
+            for other, digest in read_hashed_json(directory / name).get("files", {}).items():
+                path = directory / folder / other
+                what = (
+                    "it is missing" if not path.is_file() else "" if sha256(path) == digest else "its SHA-256 differs"
+                )
+                yield f"{folder}{other}: {f'damaged: {what}' if what else 'ok'}"
+
+
+def _appended(directory: Path, store: CheckpointStore) -> Iterator[str]:
+    newest = store.newest_valid()
+    for hook in newest[1]["hooks"].values() if newest is not None else ():
         for name, measured in hook.get(APPENDED, {}).items():
             faults = faults_of(directory, {name: measured})
             yield f"{name}: {'damaged: ' + faults[0] if faults else 'ok'}"
