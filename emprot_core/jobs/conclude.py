@@ -79,10 +79,9 @@ def log_test(scored: Scored, baselines: Sequence[Baseline], path: Path, trainer:
         shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
         _log.info("\nTest split, weights of step %d:\n\n%s\n", scored.step, format_scores(scored.test, shown))
     if trainer.best.get("step") == trainer.step and trainer.stop is None:
-        _log.info(
-            "the validation loss still fell at the last step: train longer, with Trainer.max_epochs=%d",
-            2 * trainer.max_epochs,
-        )
+        limit = "max_epochs" if trainer.max_steps is None or trainer.step < trainer.max_steps else "max_steps"
+        binding = f"Trainer.{limit}={2 * getattr(trainer, limit)}"
+        _log.info("the validation loss still fell at the last step: train longer, with %s", binding)
     _log.info("%s; %s", reason, path)
     if scored.test is None:
         _log.info(

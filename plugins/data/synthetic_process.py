@@ -37,6 +37,10 @@ class CoupledProcess:
         """The exact p(x[t+1] | past), (..., N, C), given frames t-1 and t, (..., N) int each: one look-up."""
         return self.transitions[current, previous, current[..., self.neighbour]]
 
+    def exact(self, past: np.ndarray) -> np.ndarray:
+        """The exact distribution (B, N, C) of the frame after a past (B, K, N)."""
+        return self.next_distribution(past[:, -2], past[:, -1])
+
     def second_distribution(self, previous: np.ndarray, current: np.ndarray) -> np.ndarray:
         """The exact p(x[t+2] | past), (..., N, C), given frames t-1 and t, (..., N) int each.
 

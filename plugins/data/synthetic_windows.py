@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,17 +10,28 @@ import torch
 from emprot_core import distributed
 from emprot_core.batch import Batch, group_id
 
-from .synthetic_process import CoupledProcess
-
 _EPOCH = 1 << 32  # window numbers reserved for each epoch: more than any epoch has
-_GROUP = group_id("synthetic")
+GROUP = "synthetic"  # the one protein of all windows
 _BURN_IN = 40  # frames until the process has forgotten its uniform start; the entropy is level from 20 on
+
+
+class Process(Protocol):
+    """Draws trajectories of residues, and knows their distribution."""
+
+    num_residues: int
+    num_clusters: int
+
+    def run(self, uniforms: np.ndarray) -> np.ndarray:
+        """Trajectories (B, T, N) int64 from uniform random numbers (B, T, N); 40 frames later it is stationary."""
+
+    def exact(self, past: np.ndarray) -> np.ndarray:
+        """(B, N, C): the distribution of the frame after a past (B, K, N)."""
 
 
 class SyntheticWindows:
     """Draws windows. A window depends only on the stream and its number, not on what was drawn before."""
 
-    def __init__(self, process: CoupledProcess, history: int, horizon: int, stream: list[int]):
+    def __init__(self, process: Process, history: int, horizon: int, stream: list[int]):
         """
         Args:
             stream: numbers, 0 or more, that seed all windows; another list gives other windows.
@@ -31,7 +43,7 @@ class SyntheticWindows:
         num_windows, num_residues = len(window_ids), self.process.num_residues
         frames = self.draw(window_ids)
         past, future = frames[:, : self.history], frames[:, self.history :]
-        exact = self.process.next_distribution(past[:, -2], past[:, -1])
+        exact = self.process.exact(past)
         batch: Batch = {
             "input_cluster_ids": torch.from_numpy(np.ascontiguousarray(past)),
             "times": torch.zeros(num_windows, self.history),
@@ -41,7 +53,7 @@ class SyntheticWindows:
             "future_cluster_ids": torch.from_numpy(np.ascontiguousarray(future)),
             "future_step_mask": torch.ones(num_windows, self.horizon, dtype=torch.bool),
             "window_ids": torch.from_numpy(np.array(window_ids, np.int64)),
-            "group_ids": torch.full((num_windows,), _GROUP),
+            "group_ids": torch.full((num_windows,), group_id(GROUP)),
         }
         return {**batch, "next_distribution": torch.from_numpy(exact.astype(np.float32))}  # type: ignore[typeddict-unknown-key]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from emprot_core.data.windows import SPAN_DTYPE, Windows
+from emprot_core.data.windows import SPAN_DTYPE, Windows, check_apart
 
 
 def spans(*rows):
@@ -88,3 +88,19 @@ def test_sizes_below_one_are_refused_by_name(size):
     sizes = {"history": 2, "horizon": 2, "stride": 1, size: 0}
     with pytest.raises(ValueError, match=f"{size} is 0, expected at least 1"):
         Windows(spans((0, 0, 12)), np.array([12]), **sizes)
+
+
+def test_partial_histories_give_windows_from_the_first_frame_on():
+    windows = Windows(spans((0, 0, 20)), np.array([20]), history=10, horizon=4, partial_history=True)
+    assert windows.locate(np.arange(len(windows))).last_frame.tolist() == list(range(19))
+    assert windows.target_spans().tolist() == [(0, 1, 20)]
+
+
+def test_a_frame_that_is_a_target_twice_is_refused_by_name():
+    names = np.array(["first", "second"])
+    apart = {"train": spans((0, 0, 5), (1, 0, 5)), "test": spans((0, 5, 9)), "validation": spans((1, 5, 6))}
+    check_apart(apart, names)
+    with pytest.raises(ValueError, match=r"frames 4 to 4 of second are targets twice, in train and in validation"):
+        check_apart({**apart, "validation": spans((1, 4, 6))}, names)
+    with pytest.raises(ValueError, match=r"frames 2 to 4 of first are targets twice, in train and in train"):
+        check_apart({**apart, "train": spans((0, 0, 5), (0, 2, 8))}, names)
