@@ -5,39 +5,75 @@ A plugin need not inherit from these. It is enough that it has the methods. Shap
 """
 
 from emprot_core.contracts.baselines import Baseline, Prediction
-from emprot_core.contracts.data import Data, DataSplit, Split, StepLoader, UsesClassCounts, Vocabulary
+from emprot_core.contracts.data import (
+    CountsTransitions,
+    Data,
+    DataSplit,
+    Split,
+    StepLoader,
+    Transitions,
+    UsesClassCounts,
+    Vocabulary,
+)
+from emprot_core.contracts.experts import Expert, LastIDs, Opinion, Past, Rows
 from emprot_core.contracts.jobs import Job
 from emprot_core.contracts.losses import Loss, LossTerms, Metric, TokenScores
-from emprot_core.contracts.models import Attention, FactoredModel, Mixing, Model, Outputs, UsesClusterLookup
-from emprot_core.contracts.optimizers import Flattens, Optimizer, Scheduler
+from emprot_core.contracts.models import (
+    Attention,
+    FactoredModel,
+    Mixing,
+    Model,
+    Outputs,
+    UsesClusterLookup,
+    UsesTransitions,
+)
+from emprot_core.contracts.optimizers import (
+    Flattens,
+    HasParameterGroups,
+    NamedParameters,
+    Optimizer,
+    ParameterGroup,
+    Scheduler,
+)
 from emprot_core.contracts.readers import ArchiveReader, Reader, Structure, Tokenizer, UsesOtherFiles
 
 __all__ = [
     "ArchiveReader",
     "Attention",
     "Baseline",
+    "CountsTransitions",
     "Data",
     "DataSplit",
+    "Expert",
     "FactoredModel",
     "Flattens",
+    "HasParameterGroups",
     "Job",
+    "LastIDs",
     "Loss",
     "LossTerms",
     "Metric",
     "Mixing",
     "Model",
+    "NamedParameters",
+    "Opinion",
     "Optimizer",
     "Outputs",
+    "ParameterGroup",
+    "Past",
     "Prediction",
     "Reader",
+    "Rows",
     "Scheduler",
     "Split",
     "StepLoader",
     "Structure",
     "TokenScores",
     "Tokenizer",
+    "Transitions",
     "UsesClassCounts",
     "UsesClusterLookup",
     "UsesOtherFiles",
+    "UsesTransitions",
     "Vocabulary",
 ]
