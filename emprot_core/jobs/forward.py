@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from emprot_core.batch import Batch
-from emprot_core.contracts import Outputs
+from emprot_core.contracts import Outputs, UsesTransitions
 
 
 def outputs_of(
@@ -15,11 +15,11 @@ def outputs_of(
 ) -> Callable[[Batch], Outputs]:
     """Put the model in evaluation mode, and give a function from a batch on its device to its outputs."""
     model.eval()
+    leaves_out = isinstance(model, UsesTransitions)
 
     def forward(batch: Batch) -> Outputs:
+        inputs = (batch["input_cluster_ids"], batch.get("times"), batch["sequence_lengths"], batch["history_mask"])
         with autocast():
-            return model(
-                batch["input_cluster_ids"], batch.get("times"), batch["sequence_lengths"], batch["history_mask"]
-            )
+            return model(*inputs, left_out=batch.get("left_out")) if leaves_out else model(*inputs)
 
     return forward

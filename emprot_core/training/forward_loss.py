@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from emprot_core import registry
 from emprot_core.batch import Batch
-from emprot_core.contracts import FactoredModel, Loss, Metric, Model
+from emprot_core.contracts import FactoredModel, Loss, Metric, Model, UsesTransitions
 from emprot_core.errors import EmprotError
 
 MetricTerms = dict[str, tuple[Tensor, Tensor]]
@@ -41,6 +41,7 @@ class ForwardLoss(nn.Module):
                 f"use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
             )
         self.model = model
+        self.leaves_out = isinstance(model, UsesTransitions)
         self.loss = loss
         self.metrics = list(metrics)
 
@@ -52,11 +53,12 @@ class ForwardLoss(nn.Module):
             batch["sequence_lengths"],
             batch["history_mask"],
         )
+        left_out = {"left_out": batch.get("left_out")} if self.leaves_out else {}
         if self.loss.inputs == "features":
-            outputs = self.model.features(*inputs)  # type: ignore[operator]
+            outputs = self.model.features(*inputs, **left_out)  # type: ignore[operator]
             outputs["weight"], outputs["bias"] = self.model.classifier()  # type: ignore[operator]
         else:
-            outputs = self.model(*inputs)
+            outputs = self.model(*inputs, **left_out)
         terms = self.loss(outputs, batch)
         metrics: MetricTerms = {
             "total_loss": (terms.sum.detach(), terms.weight),
