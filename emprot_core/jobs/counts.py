@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 from emprot_core.contracts import CountsTransitions, Data, UsesClassCounts, UsesTransitions
-from emprot_core.errors import EmprotError
+from emprot_core.jobs.context import RunRefused
 
 _STEPS_FOR_SCALES = 16  # training batches from which a model with tables takes the scale of its inputs
 
@@ -20,12 +20,12 @@ def give_transitions(data: Data, model: Any) -> None:
     """Tell a model with tables the training transitions; its state keeps the tables from then on.
 
     Raises:
-        EmprotError: the data cannot count transitions.
+        RunRefused: the data cannot count transitions.
     """
     if not isinstance(model, UsesTransitions):
         return
     if not isinstance(data, CountsTransitions):
-        raise EmprotError(
+        raise RunRefused(
             f"{type(model).__name__} needs the transitions of the training frames, which {type(data).__name__} cannot "
             "count; take other data, or give that class a method transitions()"
         )
