@@ -1,10 +1,12 @@
 """Runs of gated experts: tables are counted once, kept in checkpoints, and the same for any number of ranks."""
 
+import re
 import signal
 from pathlib import Path
 
 import pytest
 import torch
+from places import ROOT
 from run_commands import bind, result
 from runs_in_forks import assert_same_outcome, output
 
@@ -112,3 +114,14 @@ def test_data_that_cannot_count_transitions_are_refused(in_an_empty_directory, c
     assert main(["--gin_file=synthetic.gin", *bind(*swaps, "run.directory='run'")]) == 2
     told = capsys.readouterr().err
     assert "GatedExperts needs the transitions of the training frames, which Synthetic cannot count" in told
+
+
+def test_the_expert_in_the_pages_has_under_thirty_lines_and_trains(own_registry: None) -> None:
+    page = (ROOT / "docs" / "experts.md").read_text()
+    source = re.search(r"```python\n# my_expert\.py\n(.*?)```", page, re.DOTALL)[1]
+    assert len(source.splitlines()) < 30
+    Path("my_expert.py").write_text(source)
+    listed = "GatedExperts.experts=[@experts.PooledTables(), @experts.BeforeLast()]"
+    options = bind("run.directory='run'", "Trainer.max_steps=2", listed)
+    assert main(["--plugin=my_expert", "--gin_file=gates.gin", *SMALL, *options]) == 0
+    assert state_of(Path("run"))["gates.bias"].shape == (4, 3)
