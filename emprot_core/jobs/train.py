@@ -11,11 +11,11 @@ from emprot_core.checkpoint import BEST, CheckpointError, CheckpointStore, best_
 from emprot_core.contracts import Baseline, Data
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.errors import EmprotError
-from emprot_core.evaluation import format_scores, score_beside_baselines
+from emprot_core.evaluation import format_scores
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.counts import give_class_counts, give_transitions
-from emprot_core.jobs.forward import outputs_of
+from emprot_core.jobs.final_scores import score_test_split
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.registry import register
@@ -136,11 +136,11 @@ class Train:
             _log.info("%s at step %d; the same command goes on from there", stop.reason, self.trainer.step)
             return stop.exit_status
         scored_step = self._use_best_weights(directory.checkpoints)
-        forward = outputs_of(self.trainer.model, self.trainer.autocast)
-        test = score_beside_baselines(forward, self.baselines, self.data, self.trainer.future_horizon, context.device)
+        test = score_test_split(self.trainer, self.baselines, self.data, context.device)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
         directory.write_result({**self._result("finished", reason), "scored_step": scored_step, "test": test})
-        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored_step, format_scores(test, self.reference))
+        if test is not None:
+            _log.info("\nTest split, weights of step %d:\n\n%s\n", scored_step, format_scores(test, self.reference))
         _log.info("%s; %s", reason, directory.path / "result.json")
         return 0
 

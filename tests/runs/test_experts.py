@@ -125,3 +125,11 @@ def test_the_expert_in_the_pages_has_under_thirty_lines_and_trains(own_registry:
     options = bind("run.directory='run'", "Trainer.max_steps=2", listed)
     assert main(["--plugin=my_expert", "--gin_file=gates.gin", *SMALL, *options]) == 0
     assert state_of(Path("run"))["gates.bias"].shape == (4, 3)
+
+
+def test_a_run_without_a_test_split_ends_without_scores(in_an_empty_directory) -> None:
+    options = bind("run.directory='run'", "Trainer.max_steps=2")
+    assert main(["--gin_file=unseen.gin", *SMALL, *options]) == 0
+    summary = result("run")
+    assert summary["status"] == "finished"
+    assert summary["test"] is None
