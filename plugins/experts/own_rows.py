@@ -3,6 +3,7 @@
 import torch
 from einops import rearrange
 from torch import Tensor
+from torch.nn.functional import pad
 
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Opinion, Past
@@ -27,35 +28,35 @@ class OwnRows:
     num_statistics = 2
 
     def __call__(self, past: Past) -> Opinion:
-        known = (past.ids != MISSING_ID).to(past.ages.dtype)
         decay = _RATE**past.ages
-        pairs = self._pairs(past).to(decay.dtype)  # (3, B, N, F, T)
-        weights = torch.cat([rearrange(known, "b n t -> b n 1 t"), rearrange(known * decay, "b n t -> b n 1 t")], dim=2)
-        pairs = torch.stack([pairs[0], pairs[0] * decay, pairs[1]])
-        weights = torch.cat([weights, rearrange(pairs, "p b n f t -> b n (p f) t")], dim=2)
-        total = rearrange(weights.sum(-1), "b n i -> b 1 n i")
-        counts = rearrange(past.on_slots(weights.transpose(-1, -2)), "b n k i -> b 1 n k i")
-        seen, recent = counts[..., 0], counts[..., 1] / total[..., None, 1].clamp_min(torch.finfo(decay.dtype).tiny)
+        known = (past.ids != MISSING_ID).to(decay.dtype)
+        once, twice = self._pairs(past).to(decay.dtype)
+        frames = rearrange([known, known * decay], "i b n t -> b n i t")
+        pairs = rearrange([once, once * decay, twice], "i b n f t -> b n (i f) t")
+        weights = torch.cat([frames, pairs], dim=2)  # one product for all of them
+        on_slots = rearrange(past.on_slots(rearrange(weights, "b n i t -> b n t i")), "b n k i -> i b 1 n k")
+        total = rearrange(weights.sum(-1), "b n i -> i b 1 n 1")
+
         unigram = rearrange(past.unigram_on_slots, "b n k -> b 1 n k")
-        occupancy = (seen + _OCCUPANCY_PRIOR * unigram) / (total[..., None, 0] + _OCCUPANCY_PRIOR)
-        by_step = rearrange(counts[..., 2:], "b 1 n k (p f) -> p b f n k", p=3)
-        n = rearrange(total[..., 2:], "b 1 n (p f) -> p b f n 1", p=3)
-        row = (by_step[0] + _ROW_PRIOR * occupancy) / (n[0] + _ROW_PRIOR)
-        decayed = (by_step[1] + _ROW_PRIOR * recent) / (n[1] + _ROW_PRIOR)
-        second = (by_step[2] + _ROW_PRIOR * row) / (n[2] + _ROW_PRIOR)
+        occupancy = (on_slots[0] + _OCCUPANCY_PRIOR * unigram) / (total[0] + _OCCUPANCY_PRIOR)
+        cache = on_slots[1] / total[1].clamp_min(torch.finfo(decay.dtype).tiny)
+        k = rearrange(on_slots[2:], "(i f) b 1 n k -> i b f n k", i=3)
+        n = rearrange(total[2:], "(i f) b 1 n 1 -> i b f n 1", i=3)
+        row = (k[0] + _ROW_PRIOR * occupancy) / (n[0] + _ROW_PRIOR)
+        fading = (k[1] + _ROW_PRIOR * cache) / (n[1] + _ROW_PRIOR)
+        second = (k[2] + _ROW_PRIOR * row) / (n[2] + _ROW_PRIOR)
         statistics = torch.stack([n[0, ..., 0].log1p() / 3, past.at_last(row)], dim=-1)
-        return Opinion(statistics, on_slots=torch.stack([row, decayed, second], dim=-2))
+        return Opinion(statistics, on_slots=torch.stack([row, fading, second], dim=-2))
 
     def _pairs(self, past: Past) -> Tensor:
         """(2, B, N, F, T) bool: whether frame j ends a pair whose start j - h shows x_t, and j - h - 1 also x_t-1."""
-        num_frames = past.ids.shape[-1]
-        earlier = torch.nn.functional.pad(past.ids, (past.horizon + 1, 0), value=MISSING_ID)  # frame j is at j + F + 1
-        last = earlier[..., -1:]
-        before_last = earlier[..., -2:-1]
+        lead = past.horizon + 1
+        earlier = pad(past.ids, (lead, 0), value=MISSING_ID)  # frame j is at j + lead
+        last, before_last = earlier[..., -1:], earlier[..., -2:-1]
+        is_known = (last != MISSING_ID) & (past.ids != MISSING_ID)
         found = []
         for step in range(1, past.horizon + 1):
-            first = past.horizon + 1 - step
-            start, before = earlier[..., first : first + num_frames], earlier[..., first - 1 : first - 1 + num_frames]
-            once = (start == last) & (last != MISSING_ID) & (past.ids != MISSING_ID)
+            start, before = earlier[..., lead - step : -step], earlier[..., lead - step - 1 : -step - 1]
+            once = (start == last) & is_known
             found.append(torch.stack([once, once & (before == before_last) & (before_last != MISSING_ID)]))
         return torch.stack(found, dim=3)

@@ -13,7 +13,7 @@ from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .gates import Gates
-from .mixture import mix
+from .mixture import mix, num_parts
 from .past import NUM_ACTIVITIES, BatchPast
 from .transition_tables import TransitionTables
 
@@ -136,7 +136,7 @@ class GatedExperts(nn.Module):
         dense = self._run_dense(input_cluster_ids, times, sequence_lengths, history_mask, state)
         with torch.autocast(input_cluster_ids.device.type, enabled=False):  # sums of counts and logs need float32
             past = self._past(input_cluster_ids, history_mask, left_out)
-            opinions = [expert(past) for expert in self.experts]
+            opinions = self._opinions(past)
             scores, hidden = self.gates(self._statistics(past, opinions))
             if dense:
                 gates = self._without_dense_at_random(scores).softmax(-1)
@@ -152,6 +152,17 @@ class GatedExperts(nn.Module):
     def _past(self, ids: Tensor, mask: Tensor, left_out: Tensor | None) -> BatchPast:
         return BatchPast(ids, mask, left_out, self.tables, self.future_horizon, self.num_slots)
 
+    def _opinions(self, past: BatchPast) -> list[Opinion]:
+        opinions = [expert(past) for expert in self.experts]
+        for expert, opinion in zip(self.experts, opinions, strict=True):
+            given = num_parts(opinion), opinion.statistics.shape[-1]
+            if given != (len(expert.shares), expert.num_statistics):
+                raise EmprotError(
+                    f"the expert {type(expert).__name__} gave {given[0]} parts and {given[1]} statistics, expected "
+                    f"{len(expert.shares)} and {expert.num_statistics}; correct its shares and num_statistics"
+                )
+        return opinions
+
     def _statistics(self, past: BatchPast, opinions: Sequence[Opinion]) -> Tensor:
         """(B, F, N, S): what is known of each residue's activity, then the statistics of the experts in their order."""
         steps = [past.activity(), *(opinion.statistics for opinion in opinions)]
@@ -160,7 +171,7 @@ class GatedExperts(nn.Module):
     def _known_statistics(self, batch: Batch) -> Tensor:
         """(M, S): the statistics of the residues of which some frame is known."""
         past = self._past(batch["input_cluster_ids"], batch["history_mask"], batch.get("left_out"))
-        statistics = self._statistics(past, [expert(past) for expert in self.experts])
+        statistics = self._statistics(past, self._opinions(past))
         known = (past.ids != MISSING_ID).any(-1)
         return rearrange(statistics, "b f n s -> b n f s")[known].flatten(0, 1)
 

@@ -20,7 +20,7 @@ def mix(gates: Tensor, opinions: Sequence[Opinion], past: BatchPast) -> Tensor:
     Args:
         gates: (B, F, N, P), in the order of the experts; within one, its parts on slots before its rows.
     """
-    num_windows, horizon, num_residues, num_gates = gates.shape
+    num_windows, horizon, num_residues, _ = gates.shape
     on_slots, left = gates.new_zeros(()), gates.new_zeros(())
     rows, shares = [], []
     at = 0
@@ -36,16 +36,19 @@ def mix(gates: Tensor, opinions: Sequence[Opinion], past: BatchPast) -> Tensor:
             rows.append(each)
             shares.append(gates[..., at])
             at += 1
-    assert at == num_gates, f"the experts gave {at} parts, expected {num_gates}"
     windows = torch.arange(num_windows, device=gates.device)[:, None, None]
     rows.append(Rows(past.unigram, windows.expand(-1, horizon, num_residues)))
     shares.append((left + _LEAST_UNIGRAM).expand(num_windows, horizon, num_residues))
     mixture = _add_rows(rows, torch.stack(shares, dim=-1))
     if on_slots.ndim:
-        mixture = mixture.scatter_add(
-            -1, rearrange(past.slots.clamp_min(0), "b n k -> b 1 n k").expand_as(on_slots), on_slots
-        )
+        places = rearrange(past.slots.clamp_min(0), "b n k -> b 1 n k").expand_as(on_slots)
+        mixture = mixture.scatter_add(-1, places, on_slots)
     return mixture
+
+
+def num_parts(opinion: Opinion) -> int:
+    """How many gates the parts of an expert need."""
+    return len(opinion.rows) + (0 if opinion.on_slots is None else opinion.on_slots.shape[-2])
 
 
 def _add_rows(rows: Sequence[Rows], shares: Tensor) -> Tensor:

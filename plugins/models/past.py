@@ -12,6 +12,7 @@ from .transition_tables import TransitionTables
 NUM_ACTIVITIES = 4
 _NO_ID = -2  # equals no ID, not even a missing one
 _SLOT_RATE, _SLOT_FLOOR = 0.95, 0.001  # a class weighs the sum of .95^age + .001 over the frames that show it
+_SLOT_UNIT = 1 << 32
 
 
 class BatchPast:
@@ -104,14 +105,15 @@ def _heaviest(ids: Tensor, ages: Tensor, num_slots: int) -> Tensor:
     """(B, N, K): the K classes of most weight in the IDs (B, N, T), MISSING_ID where there are fewer.
 
     In a sorted past equal IDs lie next to each other, so that sums over them need no array of the size of C.
+    Weights are whole numbers, so that the sums are exact.
     """
     ids, order = ids.sort(dim=-1, stable=True)
-    weights = (_SLOT_RATE**ages + _SLOT_FLOOR)[order]
-    so_far = torch.where(ids == MISSING_ID, 0.0, weights).cumsum(-1)
+    weights = ((_SLOT_RATE**ages + _SLOT_FLOOR) * _SLOT_UNIT).long()[order]
+    so_far = torch.where(ids == MISSING_ID, 0, weights).cumsum(-1)
     is_end = ids != torch.cat([ids[..., 1:], torch.full_like(ids[..., :1], MISSING_ID)], dim=-1)
-    ends = torch.where(is_end, so_far, 0.0).cummax(-1).values
+    ends = torch.where(is_end, so_far, 0).cummax(-1).values
     before = torch.cat([torch.zeros_like(ends[..., :1]), ends[..., :-1]], dim=-1)
-    heaviest = torch.where(is_end, so_far - before, 0.0).topk(min(num_slots, ids.shape[-1]), dim=-1)
+    heaviest = torch.where(is_end, so_far - before, 0).topk(min(num_slots, ids.shape[-1]), dim=-1)
     return torch.where(heaviest.values > 0, ids.gather(-1, heaviest.indices), MISSING_ID)
 
 

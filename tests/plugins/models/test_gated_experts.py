@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from emprot_core import registry
-from emprot_core.contracts import FactoredModel, Model, Transitions, UsesTransitions
+from emprot_core.contracts import FactoredModel, Model, Opinion, Rows, Transitions, UsesTransitions
 from emprot_core.errors import EmprotError
 from emprot_core.training import Trainer
 from emprot_core.training.forward_loss import ForwardLoss
@@ -221,6 +221,37 @@ def test_scales_are_those_of_the_training_windows_and_are_set_once(data) -> None
 def test_a_wrong_option_is_refused(options, message: str) -> None:
     with pytest.raises(EmprotError, match=message):
         GatedExperts(**{"num_clusters": CLUSTERS, "future_horizon": 3, "experts": make_experts(), **options})
+
+
+def test_an_expert_with_other_parts_than_it_says_is_refused_by_name(data, monkeypatch) -> None:
+    model = model_of(data)
+    monkeypatch.setattr(type(model.experts[0]), "num_statistics", 12)
+    with pytest.raises(EmprotError, match="the expert Caches gave 6 parts and 13 statistics, expected 6 and 12"):
+        run(model, next(iter(data.all_windows("train"))))
+
+
+class Learned(torch.nn.Module):
+    """An expert with a parameter: one fixed distribution."""
+
+    shares, num_statistics = (0.1,), 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.zeros(1, CLUSTERS))
+
+    def forward(self, past) -> Opinion:
+        of = torch.zeros(len(past.ids), past.horizon, past.ids.shape[1], dtype=torch.long)
+        nothing = past.ages.new_zeros(*of.shape, 0)
+        return Opinion(nothing, rows=[Rows(self.logits.to(past.ages.dtype).softmax(-1), of)])
+
+
+def test_an_expert_that_is_a_module_is_trained(data, batch) -> None:
+    model = GatedExperts(CLUSTERS, 3, [*make_experts(), Learned()])
+    model.tables.fill(data.transitions(4))
+    assert "learned.0.logits" in model.state_dict()
+    inputs = batch["input_cluster_ids"], None, batch["sequence_lengths"], batch["history_mask"]
+    model(*inputs)["cluster_logits"][..., 0].sum().backward()
+    assert model.learned[0].logits.grad.abs().sum() > 0
 
 
 def test_a_model_without_tables_is_refused(batch) -> None:
