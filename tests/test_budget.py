@@ -15,16 +15,16 @@ from places import CORE, PLUGINS, ROOT
 MAX_LINES_IN_A_FILE = 200
 MAX_CODE_LINES_IN_A_FUNCTION = 40
 MAX_CODE_LINES = {
-    "emprot_core": 5478,
+    "emprot_core": 5489,
     "emprot_core/checkpoint": 396,
     "emprot_core/config": 1790,
     "emprot_core/data": 735,
     "emprot_core/evaluation": 165,
     "emprot_core/hooks": 132,
-    "emprot_core/jobs": 498,
+    "emprot_core/jobs": 509,
     "emprot_core/kernels": 105,
     "emprot_core/training": 805,
-    "plugins": 5570,
+    "plugins": 5583,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])

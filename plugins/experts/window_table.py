@@ -27,7 +27,8 @@ class WindowTable:
         prior = past.pooled(0)
         counts = self._counts(past, past.last_ids(0))  # (F Q, C)
         total = counts.sum(-1, keepdim=True)
-        rows = Rows((counts + _PRIOR * prior.values) / (total + _PRIOR), prior.of)
+        # In place: rows may be as large as the logits.
+        rows = Rows(counts.add_(prior.values, alpha=_PRIOR).div_(total + _PRIOR), prior.of)
         num_seen = total[:, 0].log1p()[rows.of] / 6
         return Opinion(torch.stack([num_seen, at_last(rows, past)], dim=-1), rows=(rows,))
 

@@ -1,7 +1,7 @@
 """The past of a batch, as experts read it (contracts.Past), computed once for all of them."""
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange, reduce, repeat
 from torch import Tensor
 
 from emprot_core.batch import MISSING_ID
@@ -74,14 +74,16 @@ class BatchPast:
     def pooled(self, back: int) -> Rows:
         if back not in self._pooled:
             last = self.last_ids(back)
-            left_out, unigram = self._left_out[last.window], self.unigram[last.window]
-            rows = []
-            for step in range(1, self.horizon + 1):
-                counts = self._tables.counts(step + back, last.ids, left_out)
-                rows.append((counts + unigram) / (counts.sum(-1, keepdim=True) + 1))
-            steps = torch.arange(self.horizon, device=last.of.device) * len(last.ids)
-            of = rearrange(last.of, "b n -> b 1 n") + rearrange(steps, "f -> 1 f 1")
-            self._pooled[back] = Rows(torch.cat(rows), of)
+            steps = torch.arange(self.horizon, device=last.of.device)
+            lags = repeat(steps + 1 + back, "f -> (f q)", q=len(last.ids))
+            before = repeat(last.ids, "q -> (f q)", f=self.horizon)
+            window = repeat(last.window, "q -> (f q)", f=self.horizon)
+            counts = self._tables.counts(lags, before, self._left_out[window])
+            total = counts.sum(-1, keepdim=True)
+            rows = rearrange(counts, "(f q) c -> f q c", f=self.horizon)
+            rows.add_(self.unigram[last.window])  # in place: rows may be as large as the logits
+            of = rearrange(last.of, "b n -> b 1 n") + rearrange(steps * len(last.ids), "f -> 1 f 1")
+            self._pooled[back] = Rows(counts.div_(total + 1), of)
         return self._pooled[back]
 
     def activity(self) -> Tensor:

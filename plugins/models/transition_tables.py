@@ -58,10 +58,11 @@ class TransitionTables(nn.Module):
         self.row_keys, self.part_numbers = rows.to(device), self.part_numbers.to(device)
         self.row_starts = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]).to(device)
 
-    def counts(self, lag: int, before: Tensor, left_out: Tensor) -> Tensor:
+    def counts(self, lag: Tensor | int, before: Tensor, left_out: Tensor) -> Tensor:
         """(Q, C): how often each class followed the IDs `before` (Q,) after `lag` frames; 0 for MISSING_ID.
 
         Args:
+            lag: one for all, or (Q,) long.
             left_out: (Q,) long, the number of the part that is left out; one that is unknown leaves nothing out.
         """
         dense = torch.zeros(len(before) * self.num_clusters, device=before.device, dtype=self.entry_counts.dtype)
