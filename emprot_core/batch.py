@@ -38,6 +38,7 @@ class Batch(_RequiredKeys, total=False):
     times: Tensor  # (B, T) float, ns; zeros where unknown
     window_ids: Tensor  # (B,) long, which windows of the data source these are
     group_ids: Tensor  # (B,) long, group_id of the protein that each window comes from
+    left_out: Tensor  # (B,) long, the part of the training transitions that each window leaves out; -1: none
 
 
 def group_id(name: str) -> int:
@@ -83,6 +84,7 @@ _LAYOUT = {
     "residue_mask": ("B N", "bool"),
     "future_cluster_ids": ("B F N", "long"),
     "future_step_mask": ("B F", "bool"),
+    "left_out": ("B", "long"),
 }
 
 

@@ -25,6 +25,7 @@ class Kind(NamedTuple):
 _C = "emprot_core.contracts:"
 KINDS = {
     "model": Kind("models", (f"{_C}Model", f"{_C}FactoredModel")),
+    "expert": Kind("experts", (f"{_C}Expert",)),
     "mixing": Kind("mixings", (f"{_C}Mixing",)),
     "attention": Kind(
         "attention", (f"{_C}Attention",), ("q", "k", "v", "mask", "bias", "dropout"), "queries, keys and values"

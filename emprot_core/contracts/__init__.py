@@ -6,39 +6,66 @@ A plugin need not inherit from these. It is enough that it has the methods. Shap
 
 from emprot_core.contracts.baselines import Baseline, DistributionBaseline, Prediction, SavedBaseline
 from emprot_core.contracts.data import (
+    CountsTransitions,
     Data,
     DataSplit,
     Split,
     StepLoader,
     TrajectoryFrames,
+    Transitions,
     UsesClassCounts,
     Vocabulary,
 )
+from emprot_core.contracts.experts import Expert, LastIDs, Opinion, Past, Rows
 from emprot_core.contracts.jobs import Job
 from emprot_core.contracts.losses import Loss, LossTerms, Metric, TokenScores
-from emprot_core.contracts.models import Attention, FactoredModel, Mixing, Model, Outputs, UsesClusterLookup
-from emprot_core.contracts.optimizers import Flattens, Optimizer, Scheduler
+from emprot_core.contracts.models import (
+    Attention,
+    FactoredModel,
+    Mixing,
+    Model,
+    Outputs,
+    UsesClusterLookup,
+    UsesTransitions,
+)
+from emprot_core.contracts.optimizers import (
+    Flattens,
+    HasParameterGroups,
+    NamedParameters,
+    Optimizer,
+    ParameterGroup,
+    Scheduler,
+)
 from emprot_core.contracts.readers import ArchiveReader, Reader, Structure, Tokenizer, UsesOtherFiles
 
 __all__ = [
     "ArchiveReader",
     "Attention",
     "Baseline",
+    "CountsTransitions",
     "Data",
     "DataSplit",
     "DistributionBaseline",
+    "Expert",
     "FactoredModel",
     "Flattens",
+    "HasParameterGroups",
     "Job",
+    "LastIDs",
     "Loss",
     "LossTerms",
     "Metric",
     "Mixing",
     "Model",
+    "NamedParameters",
+    "Opinion",
     "Optimizer",
     "Outputs",
+    "ParameterGroup",
+    "Past",
     "Prediction",
     "Reader",
+    "Rows",
     "SavedBaseline",
     "Scheduler",
     "Split",
@@ -47,8 +74,10 @@ __all__ = [
     "TokenScores",
     "Tokenizer",
     "TrajectoryFrames",
+    "Transitions",
     "UsesClassCounts",
     "UsesClusterLookup",
     "UsesOtherFiles",
+    "UsesTransitions",
     "Vocabulary",
 ]

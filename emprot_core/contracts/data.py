@@ -1,6 +1,6 @@
 """Where the batches of a run come from: the data, its vocabulary, its loaders and its split."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -59,7 +59,7 @@ class Data(Protocol):
 
     def num_windows(self, split: Split) -> int: ...
 
-    def all_windows(self, split: Split) -> Iterable[Batch]:
+    def all_windows(self, split: Split) -> StepLoader:
         """Every window of a split once, the same on every rank. Baselines are fitted on these."""
 
     def split_contents(self, split: Split) -> list[TrajectoryFrames]:
@@ -78,6 +78,28 @@ class UsesClassCounts(Protocol):
 
     def use_class_counts(self, counts: Tensor) -> None:
         """Called before training; counts: (C,) long."""
+
+
+class Transitions(NamedTuple):
+    """How often one ID follows another in the training frames: E entries, each combination once.
+
+    The pair (x[s], x[s + lag]) of a residue counts if both IDs are known and frame s + lag may be a target of training.
+    It belongs to one part of the training data; the parts have the numbers that `left_out` in a batch has.
+    """
+
+    part: Tensor  # (E,) long
+    lag: Tensor  # (E,) long, in frames, from 1 on
+    before: Tensor  # (E,) long, the earlier ID
+    after: Tensor  # (E,) long, the later ID
+    counts: Tensor  # (E,) long
+
+
+@runtime_checkable
+class CountsTransitions(Protocol):
+    """Data that can count the transitions of its training frames."""
+
+    def transitions(self, max_lag: int) -> Transitions:
+        """The transitions with lags of 1 to max_lag frames."""
 
 
 class DataSplit(Protocol):

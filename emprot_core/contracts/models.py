@@ -1,10 +1,14 @@
 """What a model is made of: the model, its mixing of frames and residues, its attention kernel."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
+
+from emprot_core.batch import Batch
+from emprot_core.contracts.data import Transitions
 
 Outputs = dict[str, Tensor]
 """Outputs of a model by name: cluster_logits (B, F, N, C), context (B, N, D) and others that its contract names."""
@@ -56,6 +60,24 @@ class UsesClusterLookup(Protocol):
 
     def use_cluster_lookup(self, lookup: str | Path | np.ndarray | Tensor) -> None:
         """Called before training. lookup: the centroids (C, E), or the path of an .npy file that holds them."""
+
+
+@runtime_checkable
+class UsesTransitions(Protocol):
+    """A model with tables of the training transitions.
+
+    Its forward takes one more argument, left_out (B,) long or None: which part of the transitions each window leaves
+    out, so that a training window does not find its own targets in the tables. -1, or None for the batch: none.
+    """
+
+    max_lag: int  # it needs the transitions with lags of 1 to max_lag frames
+
+    def use_transitions(self, transitions: Transitions, windows: Iterable[Batch]) -> None:
+        """Called once, before a new training; what is made of it is kept in the state of the model.
+
+        Args:
+            windows: training batches in random order, the same on every rank, to set the scale of inputs.
+        """
 
 
 class Attention(Protocol):

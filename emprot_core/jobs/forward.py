@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from emprot_core.batch import Batch, model_inputs
-from emprot_core.contracts import Outputs
+from emprot_core.contracts import Outputs, UsesTransitions
 
 
 def outputs_of(
@@ -15,9 +15,11 @@ def outputs_of(
 ) -> Callable[[Batch], Outputs]:
     """Put the model in evaluation mode, and give a function from a batch on its device to its outputs."""
     model.eval()
+    leaves_out = isinstance(model, UsesTransitions)
 
     def forward(batch: Batch) -> Outputs:
+        inputs = model_inputs(batch)
         with autocast():
-            return model(*model_inputs(batch))
+            return model(*inputs, left_out=batch.get("left_out")) if leaves_out else model(*inputs)
 
     return forward

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from emprot_core.checkpoint import load_checkpoint
-from emprot_core.contracts import Baseline, Data, UsesClassCounts
+from emprot_core.contracts import Baseline, Data
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation import SCORE_VERSION, best_baseline, check_names, score_baselines
@@ -16,6 +16,7 @@ from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.conclude import log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
+from emprot_core.jobs.counts import give_class_counts, give_transitions
 from emprot_core.jobs.fitted_baselines import fit_or_load
 from emprot_core.jobs.load import best_weights
 from emprot_core.jobs.metrics_log import MetricsLog
@@ -87,9 +88,7 @@ class Train:
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:
         config = context.config
-        for component in (self.trainer.model, self.trainer.forward_loss.loss):
-            if isinstance(component, UsesClassCounts):
-                component.use_class_counts(self.data.class_counts())
+        give_class_counts(self.data, self.trainer.model, self.trainer.forward_loss.loss)
         if context.init_from is not None:
             self.trainer.model.load_state_dict(best_weights(load_checkpoint(context.init_from)))
         self.trainer.attach(
@@ -118,6 +117,7 @@ class Train:
             )
         if newest is None:
             directory.check_nothing_is_lost()
+            give_transitions(self.data, self.trainer.model)
         else:
             path, state = newest
             directory.check_unchanged(state, self.data.digest)

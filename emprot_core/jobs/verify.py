@@ -11,7 +11,7 @@ from emprot_core.checkpoint.files import Damaged, check_hashed, read_hashed_json
 INDEX = "checkpoints/index.json"
 LISTS = {"result.json": "", "baselines/index.json": "baselines/"}
 """The files whose entry "files" has the hashes of others, and the folder of those."""
-SELF_HASHED = ("config.gin", "operative_config.gin", "non_finite.json", INDEX, *LISTS)
+SELF_HASHED = ("config.gin", "operative_config.gin", "non_finite.json", *LISTS, INDEX)
 """The files of a run directory that hold their own hash."""
 
 

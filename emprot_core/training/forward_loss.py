@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from emprot_core import registry
 from emprot_core.batch import Batch, model_inputs
-from emprot_core.contracts import FactoredModel, Loss, Metric, Model
+from emprot_core.contracts import FactoredModel, Loss, Metric, Model, UsesTransitions
 from emprot_core.errors import EmprotError
 
 MetricTerms = dict[str, tuple[Tensor, Tensor]]
@@ -41,15 +41,17 @@ class ForwardLoss(nn.Module):
                 f"use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
             )
         self.model, self.loss, self.metrics = model, loss, list(metrics)
+        self.leaves_out = isinstance(model, UsesTransitions)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, MetricTerms]:
         """Sum and weight of the loss, and (sum, weight) of total_loss, token_ce and the metrics of this mode."""
         inputs = model_inputs(batch)
+        left_out = {"left_out": batch.get("left_out")} if self.leaves_out else {}
         if self.loss.inputs == "features":
-            outputs = self.model.features(*inputs)  # type: ignore[operator]
+            outputs = self.model.features(*inputs, **left_out)  # type: ignore[operator]
             outputs["weight"], outputs["bias"] = self.model.classifier()  # type: ignore[operator]
         else:
-            outputs = self.model(*inputs)
+            outputs = self.model(*inputs, **left_out)
         terms = self.loss(outputs, batch)
         metrics: MetricTerms = {
             "total_loss": (terms.sum.detach(), terms.weight),

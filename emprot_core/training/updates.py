@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emprot_core.batch import Batch
 from emprot_core.checkpoint import CheckpointError
-from emprot_core.contracts import Flattens, Optimizer, Scheduler
+from emprot_core.contracts import Flattens, NamedParameters, Optimizer, Scheduler
 from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_each_over_ranks, world_size
 from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import MakeContext
@@ -35,7 +35,7 @@ class Updates:
             EmprotError: the optimizer factory does not return an optimizer, or a factory raises ValueError.
         """
         copy_from_rank_0(model.state_dict().values())
-        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        named = NamedParameters.of(model)
         self.optimizer = _call("Trainer.optimizer", optimizer, named)
         if not isinstance(self.optimizer, torch.optim.Optimizer):
             raise EmprotError(

@@ -19,7 +19,7 @@ class CopyTask(DrawnData):
         self,
         history: int,
         horizon: int,
-        period: int = 5,
+        period: int = 8,
         renewal: float = 0.05,
         num_residues: int = 24,
         num_clusters: int = 16,

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emprot_core.contracts import DataSplit, Split, TrajectoryFrames
-from emprot_core.data.batches import Gather
+from emprot_core.contracts import DataSplit, Split, TrajectoryFrames, Transitions
 from emprot_core.data.joined_stores import open_stores
 from emprot_core.data.loader import WindowLoader
 from emprot_core.data.windows import SPAN_DTYPE, Windows, check_apart, check_spans
@@ -16,14 +15,18 @@ from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .shuffled_stores import ShuffledStores
+from .training_parts import GatherWithParts, TrainingParts
 from .trajectory_names import choose, weigh
+from .transition_counts import count_transitions
 
 
 @register("data")
 class TrajectoryWindows:
     """Windows of `history` frames and the `horizon` frames after them, from one trajectory store or several.
 
-    A batch has T = past + history frames of input. Those before the trajectory begins are masked.
+    A batch has T = past + history frames of input. Those before the trajectory begins are masked. In training and
+    validation it says which part of the training its windows come from (left_out), so that a model leaves it out of
+    the transitions that it counted.
 
     Several stores must have the same vocabulary; their trajectories are called <store>/<name> (data.joined_stores),
     and their groups keep their names. An epoch of training takes each training window as often as the weight of its
@@ -73,8 +76,7 @@ class TrajectoryWindows:
         self.store = open_stores(store, verify=verify)
         if shuffle_frames is not None:
             self.store = ShuffledStores(self.store, shuffle_frames)
-        self.vocabulary = self.store.vocabulary
-        self.digest = self.store.digest
+        self.vocabulary, self.digest = self.store.vocabulary, self.store.digest
         if past < 0:
             raise EmprotError(f"past is {past}, expected 0 or more frames")
         self.past, self.batch_size, self.eval_batch_size = past, batch_size, eval_batch_size
@@ -94,6 +96,7 @@ class TrajectoryWindows:
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
             frames = self.store.index["num_frames"]
             self._windows[name] = Windows(rows, frames, history, horizon, stride, weight, partial_history)
+        self._parts = TrainingParts(self.store.index, self._windows["train"].spans)
 
     def num_windows(self, split: Split) -> int:
         """The number of windows of a split, over all ranks."""
@@ -113,7 +116,8 @@ class TrajectoryWindows:
                 f"the weights of the {len(windows)} training windows add up to less than a half, expected a window an "
                 "epoch or more; raise TrajectoryWindows.weights"
             )
-        return WindowLoader(Gather(self.store, windows, self.past), self.batch_size, seed, self.eval_batch_size)
+        gather = GatherWithParts(self.store, windows, self.past, None if split == "test" else self._parts)
+        return WindowLoader(gather, self.batch_size, seed, self.eval_batch_size)
 
     def all_windows(self, split: Split) -> WindowLoader:
         """Every window of a split once, in order and the same on every rank; baselines are fitted on these.
@@ -146,6 +150,13 @@ class TrajectoryWindows:
             ids = self.store.ids(trajectory)[start:stop]
             counts += np.bincount(ids[ids >= 0], minlength=len(counts))
         return torch.from_numpy(counts)
+
+    def transitions(self, max_lag: int) -> Transitions:
+        """How often one ID follows another in the frames of the training split (contracts.Transitions).
+
+        A part is a protein or, if the training has a single one, a fifth of its time.
+        """
+        return count_transitions(self.store, self._windows["train"].spans, self._parts, max_lag)
 
     def _explain_no_windows(self, split: Split, windows: Windows) -> str:
         spans = windows.spans[:3].tolist()

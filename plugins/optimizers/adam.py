@@ -11,7 +11,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from emprot_core.registry import register
 
 from .flat import Views, flatten
-from .parameter_groups import NamedParameters, decay_groups
+from .parameter_groups import Named, decay_groups
 
 
 class FlatAdamW(torch.optim.AdamW):
@@ -85,45 +85,49 @@ class FlatAdamW(torch.optim.AdamW):
 
 @register("optimizer")
 def adamw(
-    named_parameters: NamedParameters,
+    named_parameters: Named,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019), torch's fused form."""
-    return FlatAdamW(decay_groups(named_parameters, weight_decay), lr=learning_rate, betas=betas, fused=True)
+    return FlatAdamW(
+        decay_groups(named_parameters, learning_rate, weight_decay), lr=learning_rate, betas=betas, fused=True
+    )
 
 
 @register("optimizer")
 def adam(
-    named_parameters: NamedParameters,
+    named_parameters: Named,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015); weight_decay is an L2 term in the gradient."""
-    return torch.optim.Adam(decay_groups(named_parameters, weight_decay), lr=learning_rate, betas=betas, fused=True)
+    return torch.optim.Adam(
+        decay_groups(named_parameters, learning_rate, weight_decay), lr=learning_rate, betas=betas, fused=True
+    )
 
 
 @register("optimizer")
 def nadam(
-    named_parameters: NamedParameters,
+    named_parameters: Named,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """Adam with Nesterov momentum (Dozat 2016); weight_decay is decoupled, as in AdamW."""
-    groups = decay_groups(named_parameters, weight_decay)
+    groups = decay_groups(named_parameters, learning_rate, weight_decay)
     return torch.optim.NAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True)
 
 
 @register("optimizer")
 def radam(
-    named_parameters: NamedParameters,
+    named_parameters: Named,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
     """Adam with a rectified step size (Liu et al. 2020), which warms up by itself; weight_decay is decoupled."""
-    groups = decay_groups(named_parameters, weight_decay)
+    groups = decay_groups(named_parameters, learning_rate, weight_decay)
     return torch.optim.RAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True)

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 import torch
 
+from emprot_core.contracts import NamedParameters
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .combined import Combined
-from .parameter_groups import NamedParameters, decay_groups, is_weight
+from .parameter_groups import Named, decay_groups, divide, is_weight
 
 
 @register("optimizer")
 def muon(
-    named_parameters: NamedParameters,
+    named_parameters: Named,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     momentum: float = 0.95,
@@ -22,7 +23,8 @@ def muon(
 ) -> torch.optim.Optimizer:
     """Muon (Jordan et al. 2024): steps along the momentum, orthogonalised by five Newton-Schulz iterations.
 
-    Muon takes the two-dimensional weights; AdamW takes biases, norms, tensors of more dimensions and embedding tables.
+    Muon takes the two-dimensional weights; AdamW takes biases, norms, tensors of more dimensions, embedding tables and
+    the parameters that a model wants trained at a rate of their own.
     The update of a matrix has the size that AdamW's update would have (Liu et al. 2025, arXiv:2502.16982), so both
     share learning rate and weight decay.
 
@@ -39,14 +41,14 @@ def muon(
             f"optimizers.muon needs torch 2.9 or newer (torch.optim.Muon), this is torch {torch.__version__}; "
             "install a newer torch, or use optimizers.adamw"
         )
+    special, rest = divide(named_parameters)
     is_matrix = {
         name: parameter.ndim == 2 and is_weight(name, parameter) and not any(table in name for table in tables)
-        for name, parameter in named_parameters
+        for name, parameter in rest
     }
-    matrices = [parameter for name, parameter in named_parameters if is_matrix[name]]
-    others = decay_groups(
-        [(name, parameter) for name, parameter in named_parameters if not is_matrix[name]], weight_decay
-    )
+    matrices = [parameter for name, parameter in rest if is_matrix[name]]
+    left = [(name, parameter) for name, parameter in named_parameters if not is_matrix.get(name)]
+    others = decay_groups(NamedParameters(left, [group for group, _ in special]), learning_rate, weight_decay)
     parts: list[torch.optim.Optimizer] = []
     if matrices:
         parts.append(

@@ -4,18 +4,18 @@ import torch
 
 from emprot_core.registry import register
 
-from .parameter_groups import NamedParameters, decay_groups
+from .parameter_groups import Named, decay_groups
 
 
 @register("optimizer")
 def sgd(
-    named_parameters: NamedParameters,
+    named_parameters: Named,
     learning_rate: float = 0.1,
     weight_decay: float = 0.0,
     momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with Nesterov momentum (plain if momentum is 0), in torch's fused form."""
-    groups = decay_groups(named_parameters, weight_decay)
+    groups = decay_groups(named_parameters, learning_rate, weight_decay)
     optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True)
     if momentum > 0:
         # If the first step is withheld, torch's fused form leaves the buffer uninitialised. A buffer of zeros gives

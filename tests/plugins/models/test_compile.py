@@ -8,8 +8,11 @@ import torch
 
 from emprot_core import registry
 from emprot_core.config import load
+from emprot_core.contracts import Transitions, UsesTransitions
 
 SIZES = {"d_embed": 16, "num_heads": 2, "num_layers": 1, "num_clusters": 11, "future_horizon": 3, "max_history": 5}
+EXPERTS = "[@experts.Caches(), @experts.OwnRows(), @experts.PooledTables(), @experts.WindowTable()]"
+NEEDED = {**SIZES, "experts": EXPERTS}
 """Small values of whatever a model needs: a model with another required parameter adds it here."""
 
 
@@ -18,7 +21,7 @@ def variants() -> Iterator[tuple[str, ...]]:
     for model in registry.entries("model"):
         known = inspect.signature(model.target).parameters
         chosen = [f"Trainer.model=@models.{model.name}()"]
-        chosen += [f"models.{model.name}.{name}={size}" for name, size in SIZES.items() if name in known]
+        chosen += [f"models.{model.name}.{name}={size}" for name, size in NEEDED.items() if name in known]
         if "mixing" not in known:
             yield tuple(chosen)
             continue
@@ -32,10 +35,16 @@ def test_trap_6_a_model_is_traced_as_one_graph(make_batch, overrides: tuple[str,
     model = load(["base.gin"], overrides=overrides, allow_unused=True).build("Trainer.model").train(training)
     torch._dynamo.reset()
     batch = make_batch()
+    if isinstance(model, UsesTransitions):
+        ranges = ((0, 2), (1, 5), (0, 11), (0, 11), (1, 4))  # parts, lags, earlier and later IDs, counts
+        drawn = torch.stack([torch.randint(low, high, (50,)) for low, high in ranges])
+        model.use_transitions(Transitions(*torch.unique(drawn, dim=1)), [batch])
     inputs = [batch[name] for name in ("input_cluster_ids", "times", "sequence_lengths", "history_mask")]
     state = torch.randn(4, 7, 16) if training else None
     torch.manual_seed(0)
-    compiled = torch.compile(model, fullgraph=True, backend="eager")(*inputs, state=state)
+    # Rows of tables are looked up once for each different ID, and how many there are depends on the batch.
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        compiled = torch.compile(model, fullgraph=True, backend="eager")(*inputs, state=state)
     torch.manual_seed(0)
     plain = model(*inputs, state=state)
     assert compiled.keys() == plain.keys()
