@@ -13,6 +13,7 @@ from emprot_core.checkpoint.names import BEST
 from emprot_core.contracts import Baseline, Data, Split
 from emprot_core.distributed import rank
 from emprot_core.evaluation import TokenScores, format_scores, score_beside_baselines, verdict_line
+from emprot_core.evaluation.verdict import BETTER
 from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import best_weights
@@ -73,7 +74,9 @@ def write_token_scores(tokens: TokenScores, data: Data, split: Split, directory:
     return {name: write_arrays(directory / name, tokens.arrays(data, split))}
 
 
-def log_test(scored: Scored, baselines: Sequence[Baseline], path: Path, trainer: Trainer, reason: str) -> None:
+def log_test(
+    scored: Scored, baselines: Sequence[Baseline], path: Path, trainer: Trainer, reason: str, advice: str
+) -> None:
     """Log the table with intervals, hints, the paths, and as the very last line the verdict."""
     if scored.test is not None:
         shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
@@ -82,6 +85,8 @@ def log_test(scored: Scored, baselines: Sequence[Baseline], path: Path, trainer:
         limit = "max_epochs" if trainer.max_steps is None or trainer.step < trainer.max_steps else "max_steps"
         binding = f"Trainer.{limit}={2 * getattr(trainer, limit)}"
         _log.info("the validation loss still fell at the last step: train longer, with %s", binding)
+    if advice and scored.test is not None and scored.test["verdict"] != BETTER:
+        _log.info("%s", advice)
     _log.info("%s; %s", reason, path)
     if scored.test is None:
         _log.info(

@@ -33,11 +33,12 @@ _log = logging.getLogger("emprot")
 class Train:
     """Trains a model, resuming from the newest valid checkpoint of the run directory, and writes result.json."""
 
-    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = ()):
+    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = (), advice: str = ""):
         """
         Args:
             data: gives the train, validation and test batches.
             baselines: scored beside the model on the validation and the test split.
+            advice: what to try if the model is not better than the best baseline; told before the verdict.
 
         Raises:
             EmprotError: the model and the vocabulary differ in the number of classes, two baselines have one name, or
@@ -51,7 +52,7 @@ class Train:
             )
         check_names(baselines)
         check_proteins(trainer.model, data)
-        self.trainer, self.data, self.baselines = trainer, data, list(baselines)
+        self.trainer, self.data, self.baselines, self.advice = trainer, data, list(baselines), advice
 
     def run(self, context: RunContext) -> int:
         """Gives 0 when finished (now or before), and 130 or 143 when a signal ended it early.
@@ -143,7 +144,7 @@ class Train:
         }
         result = {**self._result("finished", reason), "scored_step": scored.step, "test": scored.test, **details}
         directory.write_result(result)
-        log_test(scored, self.baselines, directory.path / "result.json", self.trainer, reason)
+        log_test(scored, self.baselines, directory.path / "result.json", self.trainer, reason, self.advice)
         return 0
 
     def _fit_baselines(self, context: RunContext, directory: RunDirectory) -> None:
