@@ -41,7 +41,7 @@ class Tally:
         keys = np.concatenate([known.keys, *self._pending])
         counts = np.concatenate([known.counts, np.ones(len(keys) - len(known.keys), np.int64)])
         self._pending, self._num_pending = [], 0
-        self._counted = _sum_by_key(keys, counts)
+        self._counted = sum_by_key(keys, counts)
 
 
 class Entries(NamedTuple):
@@ -70,7 +70,7 @@ class CountTable:
         kept = rows >= 0
         # A zero at (0, 0) changes no count, and look-ups need not handle an empty table.
         keys = np.append(rows[kept] * num_clusters + ids[kept], 0)
-        self._keys, self._counts = _sum_by_key(keys, np.append(counts[kept], 0))
+        self._keys, self._counts = sum_by_key(keys, np.append(counts[kept], 0))
         entry_rows, self._ids = np.divmod(self._keys, num_clusters)
         self._rows, starts, row_index = np.unique(entry_rows, return_index=True, return_inverse=True)
         self._bounds = np.append(starts, len(self._keys))
@@ -105,7 +105,7 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return at, keys[at] == wanted
 
 
-def _sum_by_key(keys: np.ndarray, counts: np.ndarray) -> Counts:
+def sum_by_key(keys: np.ndarray, counts: np.ndarray) -> Counts:
     """The different keys and the sum of the counts of each."""
     order = np.argsort(keys, kind="stable")
     keys, counts = keys[order], counts[order]

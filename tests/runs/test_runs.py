@@ -30,7 +30,7 @@ def test_a_run_leaves_everything_that_is_promised() -> None:
     assert all(len(each["accuracy"]) == len(each["accuracy_changed"]) == 4 for each in scores)
     assert set(summary["test"]["baselines"]) == {
         "persistence", "windowed_mode", "occupancy", "markov", "interpolated", "interpolated_residue",
-        "history", "history_site",
+        "history", "history_site", "history_alike",
     }  # fmt: skip
     lines = [json.loads(line) for line in Path("runs/debug/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [6, 12]

@@ -273,7 +273,7 @@ def test_weights_from_a_part_of_many_positions_are_close_to_those_from_all(name,
         assert 0 < np.abs(whole[f"weights_{h}"] - part[f"weights_{h}"]).max() < 0.3
 
 
-@pytest.mark.parametrize("name", WITH_DISTRIBUTION)
+@pytest.mark.parametrize("name", [*WITH_DISTRIBUTION, "history_alike"])
 def test_a_vocabulary_of_50000_needs_no_dense_table(name, tmp_path):
     num_clusters = 50_000
     rng = np.random.default_rng(0)

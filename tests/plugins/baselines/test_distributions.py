@@ -10,7 +10,9 @@ from emprot_core.contracts import DistributionBaseline
 from emprot_core.errors import EmprotError
 
 WITHOUT = ["persistence", "windowed_mode"]
-WITH_DISTRIBUTION = ["occupancy", "markov", "interpolated", "interpolated_residue", "history", "history_site"]
+WITH_DISTRIBUTION = [
+    "occupancy", "markov", "interpolated", "interpolated_residue", "history", "history_site", "history_alike",
+]  # fmt: skip
 CLUSTERS, HORIZON = 11, 3
 
 
@@ -61,7 +63,7 @@ def test_probabilities_do_not_depend_on_how_many_positions_a_block_has(name, mak
     np.testing.assert_array_equal(baseline.predict(batch).predicted, predicted)
 
 
-@pytest.mark.parametrize("name", ["history", "history_site"])
+@pytest.mark.parametrize("name", ["history", "history_site", "history_alike"])
 def test_a_residue_known_only_long_ago_has_the_same_distribution_in_both_ways(name, make_ragged_batch):
     """The fastest cache forgets 200 frames to less than float32 can hold."""
     baseline, batch = fitted(name, make_ragged_batch), make_ragged_batch(9, history=220)

@@ -8,7 +8,9 @@ from emprot_core import registry
 from emprot_core.contracts import SavedBaseline
 
 POINT_FORECASTS = ["persistence", "windowed_mode"]
-WITH_DISTRIBUTION = ["occupancy", "markov", "interpolated", "interpolated_residue", "history", "history_site"]
+WITH_DISTRIBUTION = [
+    "occupancy", "markov", "interpolated", "interpolated_residue", "history", "history_site", "history_alike",
+]  # fmt: skip
 CLUSTERS, HORIZON = 11, 3
 
 
