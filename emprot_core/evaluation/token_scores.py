@@ -16,6 +16,9 @@ SCORE_VERSION = 1
 MAX_NUMBERS = 50_000_000
 """Of how many NLL a file keeps each one. Of more, it keeps the sums by frame and by residue."""
 
+MAX_PROTEINS = 1000
+"""Of how many proteins sums by residue are kept. With more there would be more of them than of anything else."""
+
 
 class TokenScores:
     """Collects the NLL in bits of the forecasters that give a distribution, batch by batch on each rank.
@@ -29,6 +32,7 @@ class TokenScores:
         self._max_numbers, self._num_numbers = max_numbers, 0
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # window_ids, group_ids, counts (B, F)
         self._frame_sums: dict[str, list[np.ndarray]] = defaultdict(list)  # (B, F) by forecaster
+        self._proteins: set[int] = set()
         self._residues: dict[tuple[int, str], np.ndarray] = {}  # (F, N) by protein and forecaster; "" has the counts
         self._squares: dict[tuple[int, str], np.ndarray] = {}  # (F,) of the gain over each baseline
         self._tokens: dict[str, list[np.ndarray]] | None = defaultdict(list)  # (B, F, N) float32, NaN without a target
@@ -40,7 +44,10 @@ class TokenScores:
         self._rows.append((windows, groups, mask.sum(axis=2)))
         for name, bits in nll_bits.items():
             self._frame_sums[name].append(np.where(mask, bits, 0.0).sum(axis=2))
-        for group in np.unique(groups).tolist():
+        self._proteins.update(groups.tolist())
+        if len(self._proteins) > MAX_PROTEINS:
+            self._residues, self._squares = {}, {}
+        for group in np.unique(groups).tolist() if len(self._proteins) <= MAX_PROTEINS else ():
             rows = groups == group
             self._add_residues((group, ""), mask[rows].astype(np.float64))
             for name, bits in nll_bits.items():
@@ -67,26 +74,38 @@ class TokenScores:
 
     def merge(self) -> None:
         """Join what all ranks collected, in the order of the windows. All ranks must call it."""
+        if sum(gather(self._num_numbers)) > self._max_numbers:
+            self._tokens = None  # before they travel
         parts = gather(self.__dict__)
         rows = [row for part in parts for row in part["_rows"]]
         windows, groups, counts = (np.concatenate(column) for column in zip(*rows, strict=True))
         order = np.argsort(windows, kind="stable")
         self.windows, self.groups, self.counts = windows[order], groups[order], counts[order]
-        self.names = list(parts[0]["_frame_sums"])
+        self.names = max((list(part["_frame_sums"]) for part in parts), key=len)  # a rank may have no window
+        self.groups_found, self._group = np.unique(self.groups, return_inverse=True)
+        proteins = set().union(*(part["_proteins"] for part in parts))
         frames = {name: [each for part in parts for each in part["_frame_sums"][name]] for name in self.names}
         self.frame_sums = {name: np.concatenate(frames[name])[order] for name in self.names}
         self.residues: dict[tuple[int, str], np.ndarray] = {}
         self.squares: dict[tuple[int, str], np.ndarray] = {}
-        for part in parts:
+        for part in parts if len(proteins) <= MAX_PROTEINS else ():
             for key, sums in part["_residues"].items():
                 self.residues[key] = _padded_sum(self.residues.get(key), sums)
             for key, sums in part["_squares"].items():
                 self.squares[key] = self.squares.get(key, 0.0) + sums
         kept = [part["_tokens"] for part in parts]
         self.tokens: dict[str, list[np.ndarray]] | None = None  # (F, N) of each window
-        if None not in kept and sum(part["_num_numbers"] for part in parts) <= self._max_numbers:
+        if None not in kept:
             in_order = {name: [row for part in kept for batch in part[name] for row in batch] for name in self.names}
             self.tokens = {name: [rows[place] for place in order.tolist()] for name, rows in in_order.items()}
+
+    def mean_gains(self, baseline: str) -> np.ndarray:
+        """(proteins, F) the mean NLL(baseline) - NLL(model) of each protein of groups_found; NaN where it has none."""
+        shape = (len(self.groups_found), self.counts.shape[1])
+        sums, counts = np.zeros(shape), np.zeros(shape)
+        np.add.at(sums, self._group, self.frame_sums[baseline] - self.frame_sums[self.model])
+        np.add.at(counts, self._group, self.counts)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def gains(self, baseline: str, group: int) -> list[Sums]:
         """The sums of NLL(baseline) - NLL(model) of one protein, for each horizon."""
@@ -104,8 +123,8 @@ class TokenScores:
 
         forecasters, trajectories, groups: names. Of trajectory i: frames_<i> (T,), the target frames, and
         nll_bits_<i> (M, T, N, F) float32, NaN where nothing was scored. Of more than 50 million numbers, instead of the
-        latter: frame_sums_<i> (M, T, F) and frame_counts_<i> (T, F), and of group j residue_sums_<j> (M, N, F) and
-        residue_counts_<j> (N, F). score_version, and whole: whether every number is there.
+        latter: frame_sums_<i> (M, T, F) and frame_counts_<i> (T, F), and of group j, up to 1,000 groups,
+        residue_sums_<j> (M, N, F) and residue_counts_<j> (N, F). score_version, and whole: whether each number is there.
         """
         contents = data.split_contents(split)
         arrays = {
@@ -116,10 +135,10 @@ class TokenScores:
             "groups": np.array([each.group for each in contents]),
         }
         trajectory, last_frame = data.places(split, self.windows)
-        for i in range(len(contents)):
-            rows = np.flatnonzero(trajectory == i)
-            if len(rows):
-                arrays |= self._of_trajectory(i, rows, last_frame[rows])
+        order = np.argsort(trajectory, kind="stable")
+        found, starts = np.unique(trajectory[order], return_index=True)
+        for i, rows in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
+            arrays |= self._of_trajectory(i, rows, last_frame[rows])
         if self.tokens is None:
             for j, group in enumerate(dict.fromkeys(each.group for each in contents)):
                 if (group_id(group), "") in self.residues:

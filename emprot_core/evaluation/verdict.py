@@ -70,18 +70,17 @@ def verdict_line(test: Mapping[str, Any]) -> str:
 def _gain(
     tokens: TokenScores, baseline: str, scores: Mapping[str, Scores], groups: Mapping[int, str]
 ) -> dict[str, Any]:
-    found = np.unique(tokens.groups).tolist()
-    by_group = {groups.get(group, str(group)): tokens.gains(baseline, group) for group in found}
     ours, theirs = scores[tokens.model]["nll_bits"], scores[baseline]["nll_bits"]
     bits = [None if a is None or b is None else b - a for a, b in zip(ours, theirs, strict=True)]
     gain: dict[str, Any] = {"bits": bits}
+    found = tokens.groups_found.tolist()
+    if len(found) >= MANY_PROTEINS:
+        known = [column[~np.isnan(column)] for column in tokens.mean_gains(baseline).T]
+        return gain | _ends([over_proteins(each) if len(each) >= MANY_PROTEINS else None for each in known])
+    by_group = {groups.get(group, str(group)): tokens.gains(baseline, group) for group in found}
     if len(by_group) == 1:
         (sums,) = by_group.values()
         return gain | _ends([two_way(each) for each in sums])
-    if len(by_group) >= MANY_PROTEINS:
-        means = np.array([[each.mean for each in sums] for sums in by_group.values()])
-        known = [column[~np.isnan(column)] for column in means.T]
-        return gain | _ends([over_proteins(each) if len(each) >= MANY_PROTEINS else None for each in known])
     proteins = {}
     for name, sums in by_group.items():
         bits_there = [None if np.isnan(each.mean) else each.mean for each in sums]

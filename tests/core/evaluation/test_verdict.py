@@ -128,7 +128,8 @@ def test_what_ranks_collected_is_joined_in_the_order_of_the_windows(tmp_path, mo
             tokens.add(batch, target_mask(batch).numpy(), nll)
     whole.merge()
     parts = [dict(tokens.__dict__) for tokens in ranks]
-    monkeypatch.setattr("emprot_core.evaluation.token_scores.gather", lambda _: parts)
+    gathered = lambda own: parts if isinstance(own, dict) else [own]  # noqa: E731
+    monkeypatch.setattr("emprot_core.evaluation.token_scores.gather", gathered)
     ranks[0].merge()
     a, b = whole.arrays(data, "test"), ranks[0].arrays(data, "test")
     assert a.keys() == b.keys()
@@ -144,3 +145,13 @@ def test_group_ids_are_hashes_of_names_that_fit_a_tensor() -> None:
     assert group_id("P28222") == group_id("P28222") != group_id("P02699")
     assert 0 <= group_id("x") < 1 << 63
     torch.tensor([group_id("x")])
+
+
+def test_of_very_many_proteins_no_sums_by_residue_are_kept(tmp_path, monkeypatch) -> None:
+    data = store(tmp_path, MANY_PROTEINS)
+    many, _ = judged(data, 0.5)
+    monkeypatch.setattr("emprot_core.evaluation.token_scores.MAX_PROTEINS", 3)
+    test, tokens = judged(data, 0.5)
+    assert test == many
+    assert not tokens.residues
+    assert not tokens.squares
