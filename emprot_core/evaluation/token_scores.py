@@ -124,7 +124,7 @@ class TokenScores:
         forecasters, trajectories, groups: names. Of trajectory i: frames_<i> (T,), the target frames, and
         nll_bits_<i> (M, T, N, F) float32, NaN where nothing was scored. Of more than 50 million numbers, instead of the
         latter: frame_sums_<i> (M, T, F) and frame_counts_<i> (T, F), and of group j, up to 1,000 groups,
-        residue_sums_<j> (M, N, F) and residue_counts_<j> (N, F). score_version, and whole: whether each number is there.
+        residue_sums_<j> (M, N, F) and residue_counts_<j> (N, F). score_version; whole: whether each number is there.
         """
         contents = data.split_contents(split)
         arrays = {
