@@ -102,17 +102,19 @@ class Windows:
 
 def check_apart(spans: Mapping[Split, np.ndarray], names: np.ndarray) -> None:
     """Raise EmprotError if a frame is a target twice. spans: SPAN_DTYPE by split; names: (trajectories,)."""
-    rows = np.concatenate([np.array(each, SPAN_DTYPE) for each in spans.values()])
-    split_of = np.repeat(list(spans), [len(each) for each in spans.values()])
+    rows = np.concatenate([np.asarray(each, SPAN_DTYPE) for each in spans.values()])
     order = np.lexsort((rows["start"], rows["trajectory"]))
-    before, after = rows[order[:-1]], rows[order[1:]]
-    wrong = np.flatnonzero((before["trajectory"] == after["trajectory"]) & (after["start"] < before["stop"]))
+    is_same = rows["trajectory"][order[1:]] == rows["trajectory"][order[:-1]]
+    wrong = np.flatnonzero(is_same & (rows["start"][order[1:]] < rows["stop"][order[:-1]]))
     if len(wrong):
-        at = wrong[0]
-        first, last = after[at]["start"], min(before[at]["stop"], after[at]["stop"]) - 1
+        places = order[wrong[0] : wrong[0] + 2]
+        before, after = rows[places]
+        ends = np.cumsum([len(each) for each in spans.values()])
+        one, other = (list(spans)[np.searchsorted(ends, place, side="right")] for place in places)
         raise EmprotError(
-            f"frames {first} to {last} of {names[after[at]['trajectory']]!s} are targets twice, in "
-            f"{split_of[order[at]]} and in {split_of[order[at + 1]]}; a frame may be a target once: correct the split"
+            f"frames {after['start']} to {min(before['stop'], after['stop']) - 1} of "
+            f"{names[after['trajectory']]!s} are targets twice, in {one} and in {other}; a frame may be a target once: "
+            "correct the split"
         )
 
 

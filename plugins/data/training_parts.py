@@ -31,7 +31,9 @@ class TrainingParts:
         groups = np.unique(self._group[spans["trajectory"]])
         self._is_one_protein = len(groups) == 1
         self._numbers = np.array([group_id(str(name)) for name in names], np.int64)  # (groups,)
-        block_names = [f"{names[group]}, block {block}" for group in groups[:1] for block in range(_BLOCKS)]
+        if not self._is_one_protein:
+            return
+        block_names = [f"{names[groups[0]]}, block {block}" for block in range(_BLOCKS)]
         self._blocks = np.array([group_id(name) for name in block_names], np.int64)
         self._spans = spans[np.lexsort((spans["start"], spans["trajectory"]))]
         longest = int(index["num_frames"].max()) + 1

@@ -121,4 +121,4 @@ def test_a_hundred_thousand_trajectories_take_memory_for_the_index_alone(tmp_pat
     tracemalloc.stop()
     assert len(step[0]["window_ids"]) == 4
     assert sum(data.num_windows(name) for name in ("train", "validation", "test")) > 10 * count
-    assert peak < 300 * count  # 138 and 218 bytes each were seen; a row of the index has 112
+    assert peak < 300 * count  # up to 291 bytes each were seen; a row of the index has 112
