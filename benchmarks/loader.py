@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from benchmarks.interleave import interleaved, median_ratio
 from benchmarks.targets import target
 from benchmarks.timing import spread
-from emprot_core.batch import MISSING_ID, Batch
+from emprot_core.batch import MISSING_ID, Batch, group_id
 from emprot_core.contracts import Vocabulary
 from emprot_core.data.batches import Gather
 from emprot_core.data.loader import WindowLoader
@@ -38,6 +38,7 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
         self.ids = np.load(store.directory / "ids-00000.npy", mmap_mode="r").reshape(TRAJECTORIES, FRAMES, RESIDUES)
         self.windows_each = FRAMES - HISTORY
         self.time_steps_ns = store.index["time_step_ns"].astype(np.float32)
+        self.group_ids = [group_id(group) for group in store.index["group"].tolist()]
 
     def __len__(self) -> int:
         return TRAJECTORIES * self.windows_each
@@ -57,7 +58,7 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
             "future_cluster_ids": F.pad(future, (0, 0, 0, HORIZON - num_future), value=MISSING_ID),
             "future_step_mask": torch.arange(HORIZON) < num_future,
             "window_ids": torch.tensor(window),
-            "group_ids": torch.tensor(trajectory),
+            "group_ids": torch.tensor(self.group_ids[trajectory]),
         }
 
 
