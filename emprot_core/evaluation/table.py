@@ -58,6 +58,8 @@ def _gain_lines(name: str, gain: Mapping[str, Any], is_best: bool) -> str:
     """The gain over one baseline with its 95 % interval, a line for each horizon, or for each protein."""
     what = ", the best baseline" if is_best else ""
     lines = [f"gain of the model over {name}{what}, in bits, with its 95 % interval:"]
+    if "num_proteins" in gain:
+        lines[0] += f" (the mean over {gain['num_proteins']} proteins, each of which counts once)"
     if "proteins" not in gain:
         return "\n".join([*lines, *_intervals(gain, " " * 2)])
     lines[0] += " (each protein has its own; a common one needs six)"

@@ -77,7 +77,8 @@ class TokenScores:
         if sum(gather(self._num_numbers)) > self._max_numbers:
             self._tokens = None  # before they travel
         parts = gather(self.__dict__)
-        rows = [row for part in parts for row in part["_rows"]]
+        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.int64))
+        rows = [row for part in parts for row in part["_rows"]] or [nothing]
         windows, groups, counts = (np.concatenate(column) for column in zip(*rows, strict=True))
         order = np.argsort(windows, kind="stable")
         self.windows, self.groups, self.counts = windows[order], groups[order], counts[order]

@@ -36,12 +36,15 @@ def judge(tokens: TokenScores, scores: Mapping[str, Scores], groups: Mapping[int
     Returns:
         gains: by baseline {"bits": [F], "low": [F], "high": [F]}, NLL(baseline) - NLL(model) in bits. low and high are
             the ends of a 95 % interval, None where there is none: two to five proteins, or fewer than 5 frames. With
-            two to five proteins "proteins" holds the same for each of them.
+            two to five proteins "proteins" holds the same for each of them. From six on, bits and interval are of the
+            mean over the proteins, each of which counts once, and "num_proteins" says how many there are.
         best_baseline: the one with the lowest mean NLL, or None.
         verdict, verdict_by_horizon: "better", "worse" or "undecided" than the best baseline.
     """
     baselines = {name: each for name, each in scores.items() if name != tokens.model}
-    gains = {name: _gain(tokens, name, scores, groups) for name in tokens.names if name in baselines}
+    has_targets = scores[tokens.model]["nll_bits"] is not None
+    names = [name for name in tokens.names if name in baselines and has_targets]
+    gains = {name: _gain(tokens, name, scores, groups) for name in names}
     best = best_baseline(baselines)
     by_horizon: list[str] = []
     if best in gains:
@@ -64,6 +67,8 @@ def verdict_line(test: Mapping[str, Any]) -> str:
     horizons = enumerate(test["verdict_by_horizon"], 1)
     told = [f"h={h} {verdict}" for h, verdict in horizons if verdict != UNDECIDED]
     details = f" ({', '.join(told)})" if told else ""
+    if not any(low is not None for low in test["gains"][best]["low"]):
+        details = f": there is no interval, which takes 5 frames of one protein, or {MANY_PROTEINS} proteins"
     return f"verdict: undecided against {best}, the best baseline{details}"
 
 
@@ -71,11 +76,13 @@ def _gain(
     tokens: TokenScores, baseline: str, scores: Mapping[str, Scores], groups: Mapping[int, str]
 ) -> dict[str, Any]:
     ours, theirs = scores[tokens.model]["nll_bits"], scores[baseline]["nll_bits"]
-    bits = [None if a is None or b is None else b - a for a, b in zip(ours, theirs, strict=True)]
+    bits: list[float | None] = [None if a is None or b is None else b - a for a, b in zip(ours, theirs, strict=True)]
     gain: dict[str, Any] = {"bits": bits}
     found = tokens.groups_found.tolist()
     if len(found) >= MANY_PROTEINS:
         known = [column[~np.isnan(column)] for column in tokens.mean_gains(baseline).T]
+        gain["bits"] = [float(each.mean()) if len(each) else None for each in known]
+        gain["num_proteins"] = len(found)
         return gain | _ends([over_proteins(each) if len(each) >= MANY_PROTEINS else None for each in known])
     by_group = {groups.get(group, str(group)): tokens.gains(baseline, group) for group in found}
     if len(by_group) == 1:

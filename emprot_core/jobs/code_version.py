@@ -10,14 +10,15 @@ from typing import Any
 def code_version(gin_file: str) -> dict[str, Any]:
     """{"version", "commit", "dirty"}: EMPROT's version, and what git says of the folder of a gin file.
 
-    commit and dirty are None if there is no such folder, or git does not know it.
+    commit and dirty are None if there is no such folder, or git cannot tell.
     """
     code: dict[str, Any] = {"version": version("emprot"), "commit": None, "dirty": None}
     path = Path(gin_file)
     if path.is_file():
         code["commit"] = _git(path.parent, "rev-parse", "HEAD")
     if code["commit"]:
-        code["dirty"] = bool(_git(path.parent, "status", "--porcelain"))
+        status = _git(path.parent, "status", "--porcelain")
+        code["dirty"] = None if status is None else bool(status)
     return code
 
 

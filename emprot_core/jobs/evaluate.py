@@ -33,7 +33,8 @@ class Evaluate:
     def run(self, context: RunContext) -> None:
         loaded = load_run(self.run_directory)
         result = Path(self.run_directory) / "result.json"
-        if not result.is_file() or json.loads(result.read_text())["status"] != "finished":
+        is_finished = result.is_file() and json.loads(result.read_text())["status"] == "finished"
+        if not is_finished:
             _log.warning("%s is not finished: the best weights so far are scored", self.run_directory)
         model: Any = loaded.model.to(context.device)
         baselines = loaded.config.build("Train.baselines")
@@ -43,7 +44,7 @@ class Evaluate:
         scores, tokens = score_beside_baselines(
             outputs_of(model), baselines, data, model.future_horizon, context.device, self.split
         )
-        if self.split != "test" or not result.is_file():  # those of a finished run are there, under its own hash
+        if self.split != "test" or not is_finished:  # those of a finished run are there, under its own hash
             write_token_scores(tokens, data, self.split, directory)
         name = "evaluation" if self.split == "test" else f"evaluation-{self.split}"
         path = Path(self.run_directory) / f"{name}.json"

@@ -108,13 +108,13 @@ def telling_hooks_of_errors(trainer: Any) -> Iterator[None]:
     """Tell the hooks about an error that ends training, then raise it again.
 
     Raises:
-        DeviceOutOfMemory: instead of torch's OutOfMemoryError.
+        DeviceOutOfMemory: instead of the OutOfMemoryError of torch, from the first step on.
     """
     try:
         yield
     except BaseException as error:
         trainer.exception = error
         trainer.hooks.tell_exception(trainer)
-        if isinstance(error, torch.OutOfMemoryError):
+        if isinstance(error, torch.OutOfMemoryError) and (trainer.due or trainer.micro_batches):
             raise DeviceOutOfMemory(error, trainer) from error
         raise

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .drawn_data import DrawnData, check_at_least
@@ -42,11 +43,13 @@ class CopyTask(DrawnData):
             train_windows: training windows in one epoch; baselines are fitted on those of the first epoch.
 
         Raises:
-            EmprotError: a size or seed is too small.
+            EmprotError: a size or seed is too small, or renewal is no probability.
         """
         sizes = {"num_residues": num_residues, "num_clusters": num_clusters, "period": period}
         check_at_least("CopyTask", 1, sizes)
         check_at_least("CopyTask", period, {"history": history})
+        if not 0 <= renewal <= 1:
+            raise EmprotError(f"CopyTask.renewal is {renewal}, expected a probability from 0 to 1")
         super().__init__(
             CopyProcess(**sizes, renewal=renewal),
             {"name": "copy", **sizes, "renewal": renewal, "seed": process_seed},

@@ -65,12 +65,46 @@ def test_two_to_five_proteins_are_listed_and_have_no_common_interval(tmp_path) -
     assert set(gain["proteins"]) == {"G0", "G1", "G2"}
     assert all(low > 0 for own in gain["proteins"].values() for low in own["low"])
     assert test["verdict"] == "undecided"
+    assert verdict_line(test).endswith("there is no interval, which takes 5 frames of one protein, or 6 proteins")
 
 
 def test_from_six_proteins_on_each_is_one_number(tmp_path) -> None:
     test, _ = judged(store(tmp_path, MANY_PROTEINS), 0.5)
     assert test["verdict"] == "better"
     assert "proteins" not in test["gains"]["bar"]
+    assert test["gains"]["bar"]["num_proteins"] == MANY_PROTEINS
+
+
+def test_the_gain_over_many_proteins_lies_in_its_interval_however_unlike_their_sizes_are(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    with StoreWriter(tmp_path / "store", Vocabulary("test", 5, {})) as writer:
+        for i, num_frames in enumerate([900, *[30] * 8]):
+            writer.add(f"t{i}", f"G{i}", rng.integers(0, 5, (num_frames, 3)))
+    data = TrajectoryWindows(str(tmp_path / "store"), 3, HORIZON, ByTime(0.5, 0.0, 0.5), batch_size=4)
+    large = group_id("G0")
+
+    def model(batch) -> Prediction:  # better on the large protein, worse on the small ones
+        nats = np.where(batch["group_ids"].numpy() == large, 1.0, 3.0)[:, None, None]
+        return Prediction(batch["future_cluster_ids"].numpy(), np.broadcast_to(nats, batch["future_cluster_ids"].shape))
+
+    tokens = TokenScores("model")
+    scores = score({"bar": forecaster(2.0), "model": model}, data.loader("test"), HORIZON, tokens=tokens)
+    tokens.merge()
+    test = judge(tokens, scores, group_names(data, "test"))
+    gain = test["gains"]["bar"]
+    assert gain["bits"] == pytest.approx([-7 / 9 / math.log(2)] * HORIZON)
+    assert all(low < bits < high for low, bits, high in zip(gain["low"], gain["bits"], gain["high"], strict=True))
+
+
+def test_a_split_without_a_known_target_has_no_verdict(tmp_path) -> None:
+    with StoreWriter(tmp_path / "store", Vocabulary("test", 5, {})) as writer:
+        ids = np.zeros((60, 3), np.int64)
+        ids[24:] = -1
+        writer.add("t", "G", ids)
+    data = TrajectoryWindows(str(tmp_path / "store"), 3, HORIZON, ByTime(0.4, 0.0, 0.4), batch_size=4)
+    test, _ = judged(data, 0.5)
+    assert (test["gains"], test["best_baseline"], test["verdict"]) == ({}, None, "undecided")
+    assert verdict_line(test).startswith("verdict: none")
 
 
 def test_without_a_distribution_there_is_no_verdict(tmp_path) -> None:

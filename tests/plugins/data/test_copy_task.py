@@ -39,3 +39,8 @@ def test_the_exact_distribution_is_that_of_the_next_frame() -> None:
 def test_a_history_shorter_than_the_period_is_refused() -> None:
     with pytest.raises(EmprotError, match=r"CopyTask.history is 7, expected 8 or more"):
         CopyTask(history=7, horizon=1)
+
+
+def test_a_renewal_that_is_no_probability_is_refused() -> None:
+    with pytest.raises(EmprotError, match=r"CopyTask.renewal is 5.0, expected a probability"):
+        CopyTask(history=8, horizon=1, renewal=5.0)
