@@ -14,10 +14,10 @@ SCORE_VERSION = 1
 """Raised by every change of the scoring code that moves a figure. Figures of unlike versions are never compared."""
 
 MAX_NUMBERS = 50_000_000
-"""Of how many NLL a file keeps each one. Of more, it keeps the sums by frame and by residue."""
+"""Up to so many NLL values are kept one by one. Of more, only their sums by frame and by residue are kept."""
 
 MAX_PROTEINS = 1000
-"""Of how many proteins sums by residue are kept. With more there would be more of them than of anything else."""
+"""Up to so many proteins, sums by residue are kept. With more they would take more memory than all the rest."""
 
 
 class TokenScores:

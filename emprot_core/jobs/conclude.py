@@ -23,7 +23,7 @@ _log = logging.getLogger("emprot")
 
 
 class Scored(NamedTuple):
-    """The weights of which step were scored, what result.json holds under "test", and the hashes of files it is of."""
+    """The step of the scored weights, the entry "test" of result.json, and the SHA-256 of each file beside it."""
 
     step: int
     test: dict[str, Any] | None

@@ -22,7 +22,7 @@ VALIDATION, EPOCH_END = "validation", "epoch end"  # what may be due after a ste
 
 
 def run_epoch(trainer: "Trainer", loader: StepLoader, val_loader: Iterable[Batch] | None, until: int | None) -> None:
-    """Train the steps that are left in the epoch, `until` the training has done so many or a rank asks to stop.
+    """Train the rest of the epoch. Stop early when trainer.step reaches `until`, or when a rank asks to stop.
 
     Raises:
         EmprotError: the whole epoch is left, but the loader gives nothing.
