@@ -36,6 +36,7 @@ KINDS = {
         "schedulers", (f"{_C}Scheduler",), ("optimizer", "num_steps"), "the optimizer and the number of steps"
     ),
     "metric": Kind("metrics", (f"{_C}Metric",)),
+    "score": Kind("scores", (f"{_C}Score",)),
     "baseline": Kind("baselines", (f"{_C}Baseline",)),
     "data": Kind("data", (f"{_C}Data",)),
     "split": Kind("splits", (f"{_C}DataSplit",)),

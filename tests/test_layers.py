@@ -10,13 +10,14 @@ from places import CORE, PLUGINS, ROOT
 
 from emprot_core import registry
 
-FOUNDATION = {"batch", "contracts", "errors", "kinds", "registry", "distributed", "randomness"}
+FOUNDATION = {"batch", "contracts", "errors", "kinds", "registry", "distributed", "randomness", "files"}
 LOWER = FOUNDATION | {"checkpoint", "kernels", "data"}
 MAY_IMPORT = {
     **{module: {"batch", "errors"} for module in FOUNDATION},
     "registry": {"errors", "kinds"},
     "randomness": {"distributed"},
     "errors": set(),
+    "files": set(),
     **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
     "hooks": LOWER,
     "config": {"errors", "kinds", "registry"},

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint.files import set_aside
+from emprot_core.files import set_aside
 
 APPENDED = "appended"
 """The key under which a hook keeps `measure()` in its state, so that --verify finds it."""

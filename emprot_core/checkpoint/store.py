@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from emprot_core.checkpoint import files
+from emprot_core import files
 from emprot_core.checkpoint.names import Index, file_name, is_ours, own_names, rotated
 from emprot_core.errors import EmprotError
 

@@ -9,6 +9,7 @@ from emprot_core.contracts.data import (
     CountsTransitions,
     Data,
     DataSplit,
+    HasVocabularyArrays,
     Split,
     StepLoader,
     TrajectoryFrames,
@@ -37,6 +38,7 @@ from emprot_core.contracts.optimizers import (
     Scheduler,
 )
 from emprot_core.contracts.readers import ArchiveReader, Reader, Structure, Tokenizer, UsesOtherFiles
+from emprot_core.contracts.scores import Score, UsesData
 
 __all__ = [
     "ArchiveReader",
@@ -50,6 +52,7 @@ __all__ = [
     "FactoredModel",
     "Flattens",
     "HasParameterGroups",
+    "HasVocabularyArrays",
     "Job",
     "LastIDs",
     "Loss",
@@ -68,6 +71,7 @@ __all__ = [
     "Rows",
     "SavedBaseline",
     "Scheduler",
+    "Score",
     "Split",
     "StepLoader",
     "Structure",
@@ -77,6 +81,7 @@ __all__ = [
     "Transitions",
     "UsesClassCounts",
     "UsesClusterLookup",
+    "UsesData",
     "UsesOtherFiles",
     "UsesTransitions",
     "Vocabulary",

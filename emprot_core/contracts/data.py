@@ -102,6 +102,14 @@ class CountsTransitions(Protocol):
         """The transitions with lags of 1 to max_lag frames."""
 
 
+@runtime_checkable
+class HasVocabularyArrays(Protocol):
+    """Data whose vocabulary came with arrays, such as the centroids of k-means."""
+
+    def vocabulary_array(self, name: str) -> np.ndarray | None:
+        """The array of that name, whose first axis is C as a rule, or None."""
+
+
 class DataSplit(Protocol):
     """Divides a store's frames into train, validation and test."""
 

@@ -34,7 +34,7 @@ class JoinedStores:
             _check_same_vocabulary(stores[0], store)
         self.stores, self.labels = tuple(stores), _labels(paths)
         self.directory = ", ".join(map(str, paths))
-        self.vocabulary = stores[0].vocabulary
+        self.vocabulary, self.vocabulary_arrays = stores[0].vocabulary, stores[0].vocabulary_arrays
         self.digest = hashlib.sha256(" ".join(store.digest for store in stores).encode()).hexdigest()
         self._first_rows = [0, *np.cumsum([len(store) for store in stores[:-1]]).tolist()]
         self.index = _join_indices(stores, self.labels)
@@ -54,6 +54,10 @@ class JoinedStores:
     def original_ids(self, ids: np.ndarray) -> np.ndarray:
         """As TrajectoryStore.original_ids. The stores share one vocabulary, so the first store answers for all."""
         return self.stores[0].original_ids(ids)
+
+    def array(self, name: str) -> np.ndarray:
+        """As TrajectoryStore.array."""
+        return self.stores[0].array(name)
 
     def check_ids(self, trajectory: int) -> None:
         """As TrajectoryStore.check_ids."""

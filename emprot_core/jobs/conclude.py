@@ -12,8 +12,10 @@ from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.names import BEST
 from emprot_core.contracts import Baseline, Data, Split
 from emprot_core.distributed import rank
-from emprot_core.evaluation import TokenScores, format_scores, score_beside_baselines, verdict_line
-from emprot_core.evaluation.verdict import BETTER
+from emprot_core.evaluation.beside_baselines import score_beside_baselines
+from emprot_core.evaluation.table import format_scores
+from emprot_core.evaluation.token_scores import TokenScores
+from emprot_core.evaluation.verdict import BETTER, verdict_line
 from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import best_weights

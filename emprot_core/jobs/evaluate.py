@@ -5,10 +5,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from emprot_core.checkpoint.files import write_atomically
 from emprot_core.contracts import Split
 from emprot_core.distributed import rank
-from emprot_core.evaluation import SCORE_VERSION, format_scores, score_beside_baselines, verdict_line
+from emprot_core.evaluation.beside_baselines import score_beside_baselines
+from emprot_core.evaluation.table import format_scores
+from emprot_core.evaluation.token_scores import SCORE_VERSION
+from emprot_core.evaluation.verdict import verdict_line
+from emprot_core.files import write_atomically
 from emprot_core.jobs.conclude import write_token_scores
 from emprot_core.jobs.context import RunContext
 from emprot_core.jobs.fitted_baselines import fit_or_load

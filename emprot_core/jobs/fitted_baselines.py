@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emprot_core.checkpoint.files import Damaged, read_hashed_json, sha256, write_atomically, write_hashed_json
 from emprot_core.contracts import Baseline, Data, SavedBaseline
 from emprot_core.distributed import rank
-from emprot_core.evaluation import fit
+from emprot_core.evaluation.beside_baselines import fit
+from emprot_core.files import Damaged, read_hashed_json, sha256, write_atomically, write_hashed_json
 
 _log = logging.getLogger("emprot")
 

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from emprot_core.checkpoint import CheckpointStore
-from emprot_core.checkpoint.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.config import load_text
 from emprot_core.distributed import any_rank, rank
+from emprot_core.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.jobs.code_version import versions
 from emprot_core.jobs.context import RunContext, RunRefused
 

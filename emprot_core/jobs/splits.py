@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 from emprot_core.contracts import Data, Split
 from emprot_core.errors import EmprotError
-from emprot_core.evaluation import unseen_groups
+from emprot_core.evaluation.beside_baselines import unseen_groups
 
 _SHOWN = 8
 

@@ -11,7 +11,9 @@ from emprot_core.checkpoint import load_checkpoint
 from emprot_core.contracts import Baseline, Data
 from emprot_core.distributed import barrier, gather, world_size
 from emprot_core.errors import EmprotError
-from emprot_core.evaluation import SCORE_VERSION, best_baseline, check_names, score_baselines
+from emprot_core.evaluation.beside_baselines import check_names, score_baselines
+from emprot_core.evaluation.token_scores import SCORE_VERSION
+from emprot_core.evaluation.verdict import best_baseline
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.conclude import log_test, score_test_split

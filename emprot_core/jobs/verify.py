@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.appended import APPENDED, faults_of
-from emprot_core.checkpoint.files import Damaged, check_hashed, read_hashed_json, sha256
+from emprot_core.files import Damaged, check_hashed, read_hashed_json, sha256
 
 INDEX = "checkpoints/index.json"
 LISTS = {"result.json": "", "baselines/index.json": "baselines/"}

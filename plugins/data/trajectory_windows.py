@@ -151,6 +151,10 @@ class TrajectoryWindows:
             counts += np.bincount(ids[ids >= 0], minlength=len(counts))
         return torch.from_numpy(counts)
 
+    def vocabulary_array(self, name: str) -> np.ndarray | None:
+        """An array kept with the vocabulary, such as `centroids` (C, features); None if there is none."""
+        return self.store.array(name) if name in self.store.vocabulary_arrays else None
+
     def transitions(self, max_lag: int) -> Transitions:
         """How often one ID follows another in the frames of the training split (contracts.Transitions).
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from emprot_core.checkpoint.files import write_hashed_json
 from emprot_core.distributed import gather, rank
 from emprot_core.errors import EmprotError
+from emprot_core.files import write_hashed_json
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 

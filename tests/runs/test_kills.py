@@ -34,7 +34,7 @@ def test_the_run_uses_all_that_must_survive(whole: Path) -> None:
         "emprot_core.training.updates:Updates.step 7 before",
         "emprot_core.training.loop:score 4 before",  # at the start of a validation
         "emprot_plugins.hooks.checkpoint:Checkpoint.on_validation_end 3 before",
-        "emprot_core.checkpoint.files:sha256 9 before",  # a checkpoint is written, but not yet under its name
+        "emprot_core.files:sha256 9 before",  # a checkpoint is written, but not yet under its name
         "os:fsync 12 before",
         "os:replace 9 before",
         "os:replace 9 after",

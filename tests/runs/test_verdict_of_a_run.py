@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from run_commands import DEBUG, bind, result
 
-from emprot_core.checkpoint.files import read_hashed_json
 from emprot_core.cli import main
+from emprot_core.files import read_hashed_json
 from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.verify import verify_run
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from emprot_core.contracts import Baseline, Data
-from emprot_core.evaluation import fit, score_baselines
+from emprot_core.evaluation.beside_baselines import fit, score_baselines
 
 
 def fitted_scores(baselines: Sequence[Baseline], data: Data, horizon: int) -> dict[str, Any]:

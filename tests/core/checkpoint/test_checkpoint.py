@@ -9,7 +9,7 @@ import torch
 
 from emprot_core.checkpoint import CheckpointError, CheckpointStore, load_checkpoint
 from emprot_core.checkpoint.appended import AppendedFiles, faults_of
-from emprot_core.checkpoint.files import (
+from emprot_core.files import (
     Damaged,
     check_hashed,
     read_hashed_json,
@@ -126,7 +126,7 @@ def test_a_save_that_dies_is_finished_when_the_run_goes_on(store, monkeypatch, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"emprot_core.checkpoint.files.{moment}", dies)
+        patch.setattr(f"emprot_core.files.{moment}", dies)
         with pytest.raises(KeyboardInterrupt):
             store.save(state(10), {"best.pt": 10})
     loaded = store.newest_valid()[1]
@@ -178,7 +178,7 @@ def test_a_disk_that_cannot_be_read_is_named_and_another_checkpoint_used(store, 
             raise OSError(5, "Input/output error")
         return sha256(path)
 
-    monkeypatch.setattr("emprot_core.checkpoint.files.sha256", fails)
+    monkeypatch.setattr("emprot_core.files.sha256", fails)
     assert store.newest_valid()[1]["step"] == 4
     assert "step-00000006.pt cannot be read (Input/output error)" in caplog.text
 
@@ -245,7 +245,7 @@ def test_a_full_disk_is_named_and_the_checkpoints_before_it_stand(store) -> None
 def test_a_disk_that_gives_back_other_bytes_is_noticed_before_the_rename(tmp_path, monkeypatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    monkeypatch.setattr("emprot_core.checkpoint.files.sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("emprot_core.files.sha256", lambda path: "0" * 64)
     with pytest.raises(OSError, match="other bytes than were written"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

@@ -15,16 +15,15 @@ from emprot_core.contracts import Prediction, Vocabulary
 from emprot_core.data.history import last_known
 from emprot_core.data.store import StoreWriter
 from emprot_core.errors import EmprotError
-from emprot_core.evaluation import (
-    HorizonScores,
+from emprot_core.evaluation.beside_baselines import (
     check_names,
     fit,
-    format_scores,
-    score,
     score_baselines,
     score_beside_baselines,
     score_model,
 )
+from emprot_core.evaluation.scores import HorizonScores, score
+from emprot_core.evaluation.table import format_scores
 
 CLUSTERS, HORIZON = 5, 2
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from emprot_plugins.hooks.non_finite import NonFiniteError
 from trainings import StopAt, Watch, hook, weights
 
 from emprot_core import registry
-from emprot_core.checkpoint.files import read_hashed_json
+from emprot_core.files import read_hashed_json
 from emprot_core.hooks.base import Hook, RunInfo
 
 MaskedCrossEntropy = registry.get("loss", "MaskedCrossEntropy")
