@@ -5,6 +5,7 @@ Exit status: 0 done; 2 the config or the command line is wrong, all faults liste
 """
 
 import argparse
+import json
 import os
 import sys
 import traceback
@@ -52,6 +53,10 @@ def _checked(options: argparse.Namespace) -> int:
 def _do(options: argparse.Namespace) -> int:
     if options.verify is not None:
         return _verify(options.verify)
+    if options.specs is not None:
+        from emprot_core.jobs.specs import specs_of
+
+        return _print(json.dumps(specs_of(options.specs), indent=1))
     if not options.gin_file or options.list is not None or options.describe is not None:
         return _tell(options)
     from emprot_core import config

@@ -51,7 +51,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(
             f"--export={options.export} shows a component alone; a config is exported by its file: --export=base.gin"
         )
-    asks = any(value is not None for value in (options.list, options.describe, options.export, options.verify))
+    questions = (options.list, options.describe, options.export, options.specs, options.verify)
+    asks = any(value is not None for value in questions)
     if not options.gin_file and not asks:
         parser.error("--gin_file is missing")
     if options.untrusted and not (options.check and len(options.gin_file) == 1):
@@ -88,6 +89,7 @@ def _add_questions(add: Callable[..., Any]) -> None:
         help="a commented gin file: every parameter of a component; of a gin file, with its overrides, everything that "
         "it builds",
     )
+    add("--specs", metavar="RUN", help="the windows that a forecast of a run's test split has to be about, as JSON")
     add("--verify", metavar="RUN_DIR", help="check every file of a run against its hash")
     add("--version", action="version", version=f"emprot {__version__}", help="print the version")
 

@@ -10,7 +10,7 @@ from places import CORE, PLUGINS, ROOT
 
 from emprot_core import registry
 
-FOUNDATION = {"batch", "contracts", "errors", "kinds", "registry", "distributed", "randomness", "files"}
+FOUNDATION = {"batch", "contracts", "errors", "kinds", "registry", "distributed", "randomness", "files", "words"}
 LOWER = FOUNDATION | {"checkpoint", "kernels", "data"}
 MAY_IMPORT = {
     **{module: {"batch", "errors"} for module in FOUNDATION},
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "randomness": {"distributed"},
     "errors": set(),
     "files": set(),
+    "words": set(),
     **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
     "hooks": LOWER,
     "config": {"errors", "kinds", "registry"},

@@ -1,7 +1,7 @@
 """Builds the objects of a config: a walk of its tree with plain calls. No wrapper is left around any object."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,22 +33,24 @@ class Builder:
                 arguments[name] = build if name in lazy else build()
         return arguments
 
-    def value(self, component: Component, parameter: str) -> Any:
-        """The value of one bound parameter of a component."""
+    def value(self, component: Component, parameter: str, given: Mapping[str, Any] | None = None) -> Any:
+        """The value of one bound parameter of a component. `given` goes to what it refers to, instead of its own."""
         binding = component.bound[parameter]
 
         def leaf(item: Any) -> Any:
             if isinstance(item, Use):
-                return self._object(component.child(item), item, binding)
+                return self._object(component.child(item), item, binding, given or {})
             return item.value if isinstance(item, Constant) else item
 
         return replace(binding.meaning, leaf)
 
-    def _object(self, component: Component, use: Use, binding: Binding) -> Any:
+    def _object(self, component: Component, use: Use, binding: Binding, given: Mapping[str, Any]) -> Any:
         """The object that a reference in the value of a binding stands for, or a factory of it."""
         entry = component.entry
         target: Callable[..., Any] = entry.target
-        arguments = self.arguments(component)
+        if unknown := given.keys() - parameters(entry).keys():
+            raise EmprotError(f"{component} has no parameter {min(unknown)}; it has {', '.join(parameters(entry))}")
+        arguments = {**self.arguments(component, lazy=given.keys()), **given}
         if not use.call:
             return partial(target, **arguments)
         try:

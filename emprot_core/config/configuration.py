@@ -37,17 +37,20 @@ class Config:
         """
         return self._builder.arguments(self._component(selector), lazy)
 
-    def build(self, key: str) -> Any:
+    def build(self, key: str, **given: Any) -> Any:
         """The built value of one bound parameter, for example "Trainer.model".
 
+        Args:
+            given: arguments of the component that the parameter refers to, in the place of what the config binds.
+
         Raises:
-            ValueError: it is not bound, or what is being built raises it.
+            ValueError: it is not bound, the component has no such argument, or what is being built raises it.
         """
         holder, _, parameter = key.rpartition(".")
         component = self._component(holder)
         if parameter not in component.bound:
             raise EmprotError(f"{key} is not bound in {', '.join(self.files)}; bind it: {key} = ...")
-        return self._builder.value(component, parameter)
+        return self._builder.value(component, parameter, given)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a bound parameter, or else the default. Macros are replaced; references are not built."""

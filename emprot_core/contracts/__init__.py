@@ -4,14 +4,22 @@ A plugin need not inherit from these. It is enough that it has the methods. Shap
 `emprot_core.batch`.
 """
 
-from emprot_core.contracts.baselines import Baseline, DistributionBaseline, Prediction, SavedBaseline
+from emprot_core.contracts.baselines import (
+    Baseline,
+    Forecaster,
+    GivesProbabilities,
+    Prediction,
+    SavedBaseline,
+)
 from emprot_core.contracts.data import (
     CountsTransitions,
     Data,
     DataSplit,
     HasVocabularyArrays,
+    ReadsStores,
     Split,
     StepLoader,
+    StorePlace,
     TrajectoryFrames,
     Transitions,
     UsesClassCounts,
@@ -47,10 +55,11 @@ __all__ = [
     "CountsTransitions",
     "Data",
     "DataSplit",
-    "DistributionBaseline",
     "Expert",
     "FactoredModel",
     "Flattens",
+    "Forecaster",
+    "GivesProbabilities",
     "HasParameterGroups",
     "HasVocabularyArrays",
     "Job",
@@ -68,12 +77,14 @@ __all__ = [
     "Past",
     "Prediction",
     "Reader",
+    "ReadsStores",
     "Rows",
     "SavedBaseline",
     "Scheduler",
     "Score",
     "Split",
     "StepLoader",
+    "StorePlace",
     "Structure",
     "TokenScores",
     "Tokenizer",

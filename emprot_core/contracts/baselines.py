@@ -15,27 +15,18 @@ class Prediction(NamedTuple):
     nll_nats: np.ndarray | None  # (B, F, N) float, NLL of the target; None if the baseline gives no distribution
 
 
-class Baseline(Protocol):
-    """A forecast without gradient training, fitted on the training windows only unless its docstring says otherwise.
-
-    Two class attributes may be left out, and are False then:
-
-    same_protein (bool): it knows single residues from training, so it means something only on proteins of the training
-        split. On others it falls back to what all residues have in common.
-    always_shown (bool): a table of results that leaves some baselines out shows this one all the same.
-    """
+class Forecaster(Protocol):
+    """What can be scored: a baseline, a trained model, a forecast from a file."""
 
     name: str
-
-    def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None: ...
 
     def predict(self, batch: Batch) -> Prediction:
         """The forecast of a batch. Values outside the target mask have no meaning."""
 
 
 @runtime_checkable
-class DistributionBaseline(Baseline, Protocol):
-    """A baseline that gives a probability to every class, so that it can be calibrated, sampled from and mixed."""
+class GivesProbabilities(Protocol):
+    """A forecaster that gives a probability to every class, so that it can be calibrated, sampled from and mixed."""
 
     def probabilities(self, batch: Batch, horizon: int) -> np.ndarray:
         """(B, N, C) float32 or float64: p(y) of every residue, `horizon` frames after the last input frame.
@@ -49,6 +40,19 @@ class DistributionBaseline(Baseline, Protocol):
         Raises:
             EmprotError: the baseline was fitted on batches with fewer future steps.
         """
+
+
+class Baseline(Forecaster, Protocol):
+    """A forecast without gradient training, fitted on the training windows only unless its docstring says otherwise.
+
+    Two class attributes may be left out, and are False then:
+
+    same_protein (bool): it knows single residues from training, so it means something only on proteins of the training
+        split. On others it falls back to what all residues have in common.
+    always_shown (bool): a table of results that leaves some baselines out shows this one all the same.
+    """
+
+    def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None: ...
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -100,6 +101,26 @@ class CountsTransitions(Protocol):
 
     def transitions(self, max_lag: int) -> Transitions:
         """The transitions with lags of 1 to max_lag frames."""
+
+
+class StorePlace(NamedTuple):
+    """Where a store that data are read from lies."""
+
+    given: str  # as the config names it
+    directory: Path
+    digest: str
+    vocabulary_digest: str  # equal in stores of the same classes
+
+
+@runtime_checkable
+class ReadsStores(Protocol):
+    """Data read from trajectory stores.
+
+    The constructor takes the path of a store, or a list of paths, as `store`, names or patterns or None as
+    `trajectories`, a DataSplit as `split`, and None as `weights`. So a run can be judged on other stores than its own.
+    """
+
+    def places_of_stores(self) -> list[StorePlace]: ...
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """The trajectory store: a directory of memory-mapped cluster IDs, no pickle. `store_format` describes the files."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,13 @@ class TrajectoryStore:
                 "give a store whose tokenizer has one"
             )
         return self._open(f"{name}.npy")
+
+    @property
+    def vocabulary_digest(self) -> str:
+        """A hash of what the IDs mean: equal in stores of the same classes."""
+        vocabulary = self.vocabulary
+        meaning = [vocabulary.name, vocabulary.num_clusters, vocabulary.tokenizer, self.vocabulary_arrays]
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
     @property
     def keeps_split(self) -> bool:

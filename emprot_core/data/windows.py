@@ -19,6 +19,16 @@ SPAN_DTYPE = np.dtype([("trajectory", np.int64), ("start", np.int64), ("stop", n
 """A run [start, stop) of frames of one trajectory that may be targets."""
 
 
+class AllFrames:
+    """A split of which every frame is a test target, for judging a model on all there is."""
+
+    def spans(self, index: np.ndarray) -> dict[Split, np.ndarray]:
+        """As contracts.DataSplit.spans."""
+        rows = np.zeros(len(index), SPAN_DTYPE)
+        rows["trajectory"], rows["stop"] = np.arange(len(index)), index["num_frames"]
+        return {"test": rows}
+
+
 class WindowPlaces(NamedTuple):
     """Where B windows lie."""
 

@@ -1,7 +1,7 @@
 """Scores for each horizon, counted in the same way for a model and for the baselines beside it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from emprot_core.batch import Batch, target_mask
 from emprot_core.contracts import Prediction
 from emprot_core.data.history import last_known, observed_history
 from emprot_core.distributed import is_distributed, sum_over_ranks
+from emprot_core.evaluation.further_scores import FurtherScores
 from emprot_core.evaluation.token_scores import TokenScores
 
 Forecaster = Callable[[Batch], Prediction]
@@ -60,14 +61,16 @@ def score(
     batches: Iterable[Batch],
     horizon: int,
     device: torch.device | None = None,
-    tokens: TokenScores | None = None,
+    tokens: Sequence[TokenScores] = (),
+    further: FurtherScores | None = None,
 ) -> dict[str, Scores]:
     """The scores of each forecaster, by name, in one pass over the batches of this rank.
 
     Args:
         horizon: F of the batches.
         device: where ranks exchange sums. None means the CPU.
-        tokens: gets the NLL of every token of the forecasters that give one.
+        tokens: each gets the NLL of every token of the forecasters that give one.
+        further: adds its own scores to those of the forecasters.
     """
     scores = {name: HorizonScores(horizon) for name in forecasters}
     for batch in batches:
@@ -78,10 +81,14 @@ def score(
         predictions = {name: forecast(batch) for name, forecast in forecasters.items()}
         for name, prediction in predictions.items():
             scores[name].add(prediction, targets, mask, changed)
-        if tokens is not None:
-            nats = {name: each.nll_nats for name, each in predictions.items() if each.nll_nats is not None}
-            tokens.add(batch, mask, {name: values / math.log(2) for name, values in nats.items()})
-    return {name: each.result(device) for name, each in scores.items()}
+        nats = {name: each.nll_nats for name, each in predictions.items() if each.nll_nats is not None}
+        bits = {name: values / math.log(2) for name, values in nats.items()}
+        for each in tokens:
+            each.add(batch, mask, bits)
+        if further is not None:
+            further.add(batch)
+    more = {} if further is None else further.result()
+    return {name: each.result(device) | more.get(name, {}) for name, each in scores.items()}
 
 
 def _means(sums: np.ndarray, counts: np.ndarray) -> list[float | None]:

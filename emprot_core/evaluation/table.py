@@ -6,6 +6,7 @@ from typing import Any
 from emprot_core.evaluation.scores import Scores
 from emprot_core.evaluation.verdict import best_baseline
 
+_IN_THE_TABLE = ("nll_bits", "accuracy", "accuracy_changed")
 _HORIZONS_PER_TABLE = 4  # as many as fit into 100 columns
 Values = Sequence[float | None] | None
 
@@ -16,11 +17,13 @@ def format_scores(test: Mapping[str, Any], always_shown: Sequence[str] = ()) -> 
     Below them the gain of the model stands with its interval, horizon by horizon, if `test` holds gains.
 
     Args:
-        test: {"model": Scores, "baselines": {name: Scores}} and what `judge` adds; "model" may be absent.
+        test: {"model": Scores, "baselines": {name: Scores}} and what `judge` adds; "model" may be absent, and
+            "forecasts" may hold the same of others that are judged.
         always_shown: baselines over which the gain has a column too.
     """
     rows: dict[str, Scores] = {"model": test["model"]} if "model" in test else {}
-    rows |= test["baselines"]
+    forecasts = test.get("forecasts", {})
+    rows |= {name: each["model"] for name, each in forecasts.items()} | test["baselines"]
     best = best_baseline(test["baselines"])
     bars = [name for name in dict.fromkeys([best, *always_shown]) if name in rows and rows[name]["nll_bits"]]
     horizon = max(len(scores["accuracy"]) for scores in rows.values())
@@ -36,12 +39,18 @@ def format_scores(test: Mapping[str, Any], always_shown: Sequence[str] = ()) -> 
                 for bar in bars
             }
             blocks.append(_block(gains, steps, 7, sign="+"))
-    gained = [_gain_lines(name, test["gains"][name], name == best) for name in bars if name in test.get("gains", {})]
-    return "\n\n".join([*blocks, *gained])
+    gained = [
+        _gain_lines(who, name, each["gains"][name], name == best)
+        for who, each in {"the model": test, **forecasts}.items()
+        for name in bars
+        if name in each.get("gains", {})
+    ]
+    further = [_further({name: rows[name] for name in rows if name in ("model", *forecasts, best)}, horizon)]
+    return "\n\n".join([*blocks, *filter(None, further), *gained])
 
 
-def _block(columns: Mapping[str, Mapping[str, Values]], steps: range, least_width: int, sign: str = "") -> str:
-    """A row for each forecaster; columns: by title the values [F] by forecaster."""
+def _block(columns: Mapping[str, Mapping[str, Values]], steps: Sequence[int], least_width: int, sign: str = "") -> str:
+    """A row for each forecaster, or score; columns: by title the values [F] by row."""
     rows = list(next(iter(columns.values())))
     names = max(map(len, rows))
     widths = [max(least_width, -(-len(title) // len(steps))) for title in columns]
@@ -54,10 +63,22 @@ def _block(columns: Mapping[str, Mapping[str, Values]], steps: range, least_widt
     return "\n".join(lines)
 
 
-def _gain_lines(name: str, gain: Mapping[str, Any], is_best: bool) -> str:
+def _further(rows: Mapping[str, Scores], horizon: int) -> str:
+    """What else was scored, a line for each score: the first and the last horizon of a few forecasters."""
+    names = dict.fromkeys(key for scores in rows.values() for key in scores if key not in _IN_THE_TABLE)
+    numbers = [name for name in names if all(_is_number(scores.get(name)) for scores in rows.values())]
+    columns = {title: {name: scores[name] for name in numbers} for title, scores in rows.items()}
+    return _block(columns, sorted({0, horizon - 1}), 8) if numbers else ""
+
+
+def _is_number(values: Sequence[Any] | None) -> bool:
+    return values is not None and all(value is None or isinstance(value, int | float) for value in values)
+
+
+def _gain_lines(who: str, name: str, gain: Mapping[str, Any], is_best: bool) -> str:
     """The gain over one baseline with its 95 % interval, a line for each horizon, or for each protein."""
     what = ", the best baseline" if is_best else ""
-    lines = [f"gain of the model over {name}{what}, in bits, with its 95 % interval:"]
+    lines = [f"gain of {who} over {name}{what}, in bits, with its 95 % interval:"]
     if "num_proteins" in gain:
         lines[0] += f" (the mean over {gain['num_proteins']} proteins, each of which counts once)"
     if "proteins" not in gain:
@@ -86,7 +107,7 @@ def _gain(nll: Values, reference: Sequence[float | None]) -> Values:
     return [None if own is None or other is None else other - own for own, other in pairs]
 
 
-def _cells(values: Values, steps: range, width: int, sign: str) -> str:
+def _cells(values: Values, steps: Sequence[int], width: int, sign: str) -> str:
     cells = []
     for step in steps:
         value = None if values is None else values[step]

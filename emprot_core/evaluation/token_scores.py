@@ -9,6 +9,7 @@ from emprot_core.batch import Batch, group_id
 from emprot_core.contracts import Data, Split
 from emprot_core.distributed import gather
 from emprot_core.evaluation.intervals import Sums
+from emprot_core.evaluation.scored_windows import names_and_frames, target_hashes, windows_digest
 
 SCORE_VERSION = 1
 """Raised by every change of the scoring code that moves a figure. Figures of unlike versions are never compared."""
@@ -30,7 +31,7 @@ class TokenScores:
     def __init__(self, model: str, max_numbers: int = MAX_NUMBERS):
         self.model = model
         self._max_numbers, self._num_numbers = max_numbers, 0
-        self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # window_ids, group_ids, counts (B, F)
+        self._rows: list[tuple[np.ndarray, ...]] = []  # window_ids, group_ids, counts (B, F), target_hashes
         self._frame_sums: dict[str, list[np.ndarray]] = defaultdict(list)  # (B, F) by forecaster
         self._proteins: set[int] = set()
         self._residues: dict[tuple[int, str], np.ndarray] = {}  # (F, N) by protein and forecaster; "" has the counts
@@ -41,7 +42,7 @@ class TokenScores:
         """Add a batch: the target mask (B, F, N), and the NLL (B, F, N) of each forecaster."""
         groups = batch["group_ids"].numpy() if "group_ids" in batch else np.zeros(len(mask), np.int64)
         windows = batch["window_ids"].numpy() if "window_ids" in batch else np.arange(len(mask)) + self._num_windows
-        self._rows.append((windows, groups, mask.sum(axis=2)))
+        self._rows.append((windows, groups, mask.sum(axis=2), target_hashes(batch, mask)))
         for name, bits in nll_bits.items():
             self._frame_sums[name].append(np.where(mask, bits, 0.0).sum(axis=2))
         self._proteins.update(groups.tolist())
@@ -59,7 +60,7 @@ class TokenScores:
 
     @property
     def _num_windows(self) -> int:
-        return sum(len(windows) for windows, _, _ in self._rows)
+        return sum(len(row[0]) for row in self._rows)
 
     def _add_residues(self, key: tuple[int, str], values: np.ndarray) -> None:
         self._residues[key] = _padded_sum(self._residues.get(key), values.sum(axis=0))
@@ -77,11 +78,12 @@ class TokenScores:
         if sum(gather(self._num_numbers)) > self._max_numbers:
             self._tokens = None  # before they travel
         parts = gather(self.__dict__)
-        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.int64))
+        nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.int64), np.zeros(0, np.int64))
         rows = [row for part in parts for row in part["_rows"]] or [nothing]
-        windows, groups, counts = (np.concatenate(column) for column in zip(*rows, strict=True))
+        windows, *columns = (np.concatenate(column) for column in zip(*rows, strict=True))
         order = np.argsort(windows, kind="stable")
-        self.windows, self.groups, self.counts = windows[order], groups[order], counts[order]
+        self.windows = windows[order]
+        self.groups, self.counts, self._hashes = (column[order] for column in columns)
         self.names = max((list(part["_frame_sums"]) for part in parts), key=len)  # a rank may have no window
         self.groups_found, self._group = np.unique(self.groups, return_inverse=True)
         proteins = set().union(*(part["_proteins"] for part in parts))
@@ -119,17 +121,25 @@ class TokenScores:
             for h in range(by_frame.shape[1])
         ]
 
+    def digest(self, data: Data, split: Split) -> str:
+        """The digest of the windows that have a target: that of scored_windows."""
+        counted = self.counts.any(axis=1)
+        names, last_frames = names_and_frames(data, split, self.windows[counted])
+        return windows_digest(names, last_frames, self._hashes[counted])
+
     def arrays(self, data: Data, split: Split) -> dict[str, np.ndarray]:
         """What scores-<split>.npz holds; its axes are forecaster, target frame, residue and horizon.
 
         forecasters, trajectories, groups: names. Of trajectory i: frames_<i> (T,), the target frames, and
         nll_bits_<i> (M, T, N, F) float32, NaN where nothing was scored. Of more than 50 million numbers, instead of the
         latter: frame_sums_<i> (M, T, F) and frame_counts_<i> (T, F), and of group j, up to 1,000 groups,
-        residue_sums_<j> (M, N, F) and residue_counts_<j> (N, F). score_version; whole: whether each number is there.
+        residue_sums_<j> (M, N, F) and residue_counts_<j> (N, F). score_version; whole: whether each number is there;
+        windows_digest: a hash of the windows and their targets.
         """
         contents = data.split_contents(split)
         arrays = {
             "score_version": np.array(SCORE_VERSION),
+            "windows_digest": np.array(self.digest(data, split)),
             "whole": np.array(self.tokens is not None),
             "forecasters": np.array(self.names),
             "trajectories": np.array([each.trajectory for each in contents]),
@@ -184,8 +194,3 @@ def _padded_sum(sums: np.ndarray | None, more: np.ndarray) -> np.ndarray:
     total = longer.copy()
     total[:, : shorter.shape[1]] += shorter
     return total
-
-
-def group_names(data: Data, split: Split) -> dict[int, str]:
-    """The names of the proteins of a split by their group_ids."""
-    return {group_id(each.group): each.group for each in data.split_contents(split)}

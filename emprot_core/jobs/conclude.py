@@ -10,17 +10,20 @@ import torch
 
 from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.names import BEST
-from emprot_core.contracts import Baseline, Data, Split
+from emprot_core.contracts import Baseline, Data, Score
 from emprot_core.distributed import rank
-from emprot_core.evaluation.beside_baselines import score_beside_baselines
+from emprot_core.evaluation.beside_baselines import applicable, score_beside_baselines, unseen_groups
+from emprot_core.evaluation.forecast import ModelForecast
+from emprot_core.evaluation.further_scores import tell_of_data
 from emprot_core.evaluation.table import format_scores
-from emprot_core.evaluation.token_scores import TokenScores
 from emprot_core.evaluation.verdict import BETTER, verdict_line
 from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import best_weights
 from emprot_core.training.trainer import Trainer
 
+TOKEN_SCORES = "scores-test.npz"
+"""The NLL of every forecaster, token by token (evaluation.token_scores)."""
 _log = logging.getLogger("emprot")
 
 
@@ -33,7 +36,12 @@ class Scored(NamedTuple):
 
 
 def score_test_split(
-    trainer: Trainer, baselines: Sequence[Baseline], data: Data, device: torch.device, directory: Path
+    trainer: Trainer,
+    baselines: Sequence[Baseline],
+    data: Data,
+    device: torch.device,
+    directory: Path,
+    further: Sequence[Score] = (),
 ) -> Scored:
     """Score the best weights of a run beside fitted baselines, and keep every token's NLL in scores-test.npz.
 
@@ -42,9 +50,14 @@ def score_test_split(
     step = use_best_weights(trainer, CheckpointStore(directory / "checkpoints"))
     if not data.num_windows("test"):
         return Scored(step, None, {})
-    forward = outputs_of(trainer.model, trainer.autocast)
-    test, tokens = score_beside_baselines(forward, baselines, data, trainer.future_horizon, device)
-    return Scored(step, test, write_token_scores(tokens, data, "test", directory))
+    model = ModelForecast([outputs_of(trainer.model, trainer.autocast)], device)
+    rivals = applicable(baselines, unseen_groups(data, "test"), "test")
+    tell_of_data(further, data, data)
+    judged = score_beside_baselines([model], rivals, data, trainer.future_horizon, device, further=further)
+    files = {}
+    if rank() == 0 and judged.tokens.names:
+        files[TOKEN_SCORES] = write_arrays(directory / TOKEN_SCORES, judged.tokens.arrays(data, "test"))
+    return Scored(step, judged.test(), files)
 
 
 def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:
@@ -68,14 +81,6 @@ def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:
     return trainer.step
 
 
-def write_token_scores(tokens: TokenScores, data: Data, split: Split, directory: Path) -> dict[str, str]:
-    """Write scores-<split>.npz of a run, which rank 0 does, and give its hash by its name."""
-    name = f"scores-{split}.npz"
-    if rank() != 0 or not tokens.names:
-        return {}
-    return {name: write_arrays(directory / name, tokens.arrays(data, split))}
-
-
 def log_test(
     scored: Scored, baselines: Sequence[Baseline], path: Path, trainer: Trainer, reason: str, advice: str
 ) -> None:
@@ -93,7 +98,7 @@ def log_test(
     if scored.test is None:
         _log.info(
             "there are no test windows; this judges the run on its validation split: emprot-run "
-            "--gin_file=evaluate.gin Evaluate.run_directory=%s Evaluate.split=validation",
+            "--gin_file=evaluate.gin Evaluate.run=%s Evaluate.split=validation",
             path.parent,
         )
     else:

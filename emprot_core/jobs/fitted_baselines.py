@@ -25,14 +25,10 @@ def fit_or_load(baselines: Sequence[Baseline], data: Data, folder: Path, fitted_
         keep: whether to write what was fitted into the folder. Only rank 0 writes.
     """
     kept = _read_index(folder, fitted_for)
-    hashes: dict[str, str] = {}
-    for baseline in baselines:
+    loaded = _take(baselines, folder, kept)
+    hashes = {f"{name}.npz": kept[f"{name}.npz"] for name in loaded}
+    for baseline in (each for each in baselines if each.name not in loaded):
         path = folder / f"{baseline.name}.npz"
-        if isinstance(baseline, SavedBaseline) and path.is_file() and kept.get(path.name) == sha256(path):
-            with np.load(path, allow_pickle=False) as state:
-                baseline.load_state_dict(dict(state))
-            hashes[path.name] = kept[path.name]
-            continue
         if path.name in kept:
             _log.warning("%s is missing or damaged; the baseline is fitted again", path)
         fit(baseline, data)
@@ -40,6 +36,26 @@ def fit_or_load(baselines: Sequence[Baseline], data: Data, folder: Path, fitted_
             hashes[path.name] = write_arrays(path, baseline.state_dict())
     if keep and rank() == 0 and hashes and hashes != kept:
         write_hashed_json(folder / "index.json", {"fitted_for": fitted_for, "files": hashes})
+
+
+def load_kept(baselines: Sequence[Baseline], folder: Path, fitted_for: str) -> set[str]:
+    """Give those baselines that the folder keeps whole, fitted for this config and these data, what was found then.
+
+    Returns:
+        Their names.
+    """
+    return _take(baselines, folder, _read_index(folder, fitted_for))
+
+
+def _take(baselines: Sequence[Baseline], folder: Path, kept: Mapping[str, str]) -> set[str]:
+    loaded = set()
+    for baseline in baselines:
+        path = folder / f"{baseline.name}.npz"
+        if isinstance(baseline, SavedBaseline) and path.is_file() and kept.get(path.name) == sha256(path):
+            with np.load(path, allow_pickle=False) as state:
+                baseline.load_state_dict(dict(state))
+            loaded.add(baseline.name)
+    return loaded
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:

@@ -12,6 +12,7 @@ from emprot_core.distributed import any_rank, rank
 from emprot_core.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.jobs.code_version import versions
 from emprot_core.jobs.context import RunContext, RunRefused
+from emprot_core.jobs.stores import Record
 
 _log = logging.getLogger("emprot")
 
@@ -120,10 +121,15 @@ class RunDirectory:
             "  or start anew in another directory: run.directory=runs/other, or --fresh"
         )
 
-    def begin(self) -> None:
-        """Write the files that exist before the first step. config.gin is last: if it exists, so must index.json."""
+    def begin(self, stores: Record) -> None:
+        """Write the files that exist before the first step. config.gin is last: if it exists, so must index.json.
+
+        Args:
+            stores: where the data lie (jobs.stores).
+        """
         if self._is_writer:
             self.checkpoints.create()
+            write_hashed_json(self.path / "settings.json", {"stores": stores})
             write_hashed_text(self.path / "config.gin", self._context.config.text())
 
     def write_operative_config(self) -> None:

@@ -1,10 +1,12 @@
 """What each split of a run holds, and whether the model may meet the proteins there."""
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from emprot_core.contracts import Data, Split
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.beside_baselines import unseen_groups
+from emprot_core.words import first_of
 
 _SHOWN = 8
 
@@ -40,12 +42,18 @@ def check_proteins(model: Any, data: Data) -> None:
     Raises:
         EmprotError: the model knows single residues by their index, and a split has a protein that training lacks.
     """
-    if not getattr(model, "same_protein", False) or not data.num_windows("train"):
-        return
-    splits: tuple[Split, ...] = ("validation", "test")
-    for split in splits:
-        if unseen := unseen_groups(data, split):
-            raise EmprotError(
-                f"{type(model).__name__} has an embedding for every residue index, which means nothing on a protein "
-                f"that training lacks: the {split} split has {', '.join(unseen[:_SHOWN])}; bind NUM_RESIDUES = 0"
-            )
+    if data.num_windows("train"):
+        refuse_unseen(model, unseen_groups(data, "validation"), "validation")
+        refuse_unseen(model, unseen_groups(data, "test"), "test")
+
+
+def refuse_unseen(model: Any, unseen: Sequence[str], split: str) -> None:
+    """
+    Raises:
+        EmprotError: the model knows single residues by their index, and there are proteins that training lacks.
+    """
+    if unseen and getattr(model, "same_protein", False):
+        raise EmprotError(
+            f"{type(model).__name__} has an embedding for every residue index, which means nothing on a protein "
+            f"that training lacks: the {split} split has {first_of(unseen)}; bind NUM_RESIDUES = 0, and train"
+        )

@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from emprot_core.checkpoint import load_checkpoint
-from emprot_core.contracts import Baseline, Data
-from emprot_core.distributed import barrier, gather, world_size
+from emprot_core.contracts import Baseline, Data, Score
+from emprot_core.distributed import barrier, gather
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.beside_baselines import check_names, score_baselines
 from emprot_core.evaluation.token_scores import SCORE_VERSION
 from emprot_core.evaluation.verdict import best_baseline
 from emprot_core.hooks.base import RunInfo
+from emprot_core.jobs.banner import banner
 from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.conclude import log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
@@ -23,7 +22,8 @@ from emprot_core.jobs.fitted_baselines import fit_or_load
 from emprot_core.jobs.load import best_weights
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
-from emprot_core.jobs.splits import check_proteins, describe_splits, split_lines
+from emprot_core.jobs.splits import check_proteins, describe_splits
+from emprot_core.jobs.stores import stores_of
 from emprot_core.registry import register
 from emprot_core.training.stopping import DeviceOutOfMemory
 from emprot_core.training.trainer import Trainer
@@ -35,11 +35,19 @@ _log = logging.getLogger("emprot")
 class Train:
     """Trains a model, resuming from the newest valid checkpoint of the run directory, and writes result.json."""
 
-    def __init__(self, trainer: Trainer, data: Data, baselines: Sequence[Baseline] = (), advice: str = ""):
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: Data,
+        baselines: Sequence[Baseline] = (),
+        scores: Sequence[Score] = (),
+        advice: str = "",
+    ):
         """
         Args:
             data: gives the train, validation and test batches.
             baselines: scored beside the model on the validation and the test split.
+            scores: beyond NLL and accuracy, of the model and the baselines on the test split.
             advice: what to try if the model is not better than the best baseline; told before the verdict.
 
         Raises:
@@ -55,6 +63,7 @@ class Train:
         check_names(baselines)
         check_proteins(trainer.model, data)
         self.trainer, self.data, self.baselines, self.advice = trainer, data, list(baselines), advice
+        self.scores = list(scores)
 
     def run(self, context: RunContext) -> int:
         """Gives 0 when finished (now or before), and 130 or 143 when a signal ended it early.
@@ -66,7 +75,7 @@ class Train:
             if self._is_finished(directory):
                 return 0
             self._prepare(context, directory)
-            _log.info(self._banner(context))
+            _log.info(banner(self.trainer, self.data, context))
             self._fit_baselines(context, directory)
             try:
                 self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
@@ -107,7 +116,7 @@ class Train:
             MetricsLog(directory.path / "metrics.jsonl"),
         )
         self._go_on(directory)
-        directory.begin()
+        directory.begin(stores_of(self.data, directory.path))
 
     def _go_on(self, directory: RunDirectory) -> None:
         """Continue from the newest valid checkpoint, which must be the same on every rank."""
@@ -136,7 +145,7 @@ class Train:
             directory.write_result(self._result("preempted", stop.reason))
             _log.info("%s at step %d; the same command goes on from there", stop.reason, self.trainer.step)
             return stop.exit_status
-        scored = score_test_split(self.trainer, self.baselines, self.data, context.device, directory.path)
+        scored = score_test_split(self.trainer, self.baselines, self.data, context.device, directory.path, self.scores)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
         details = {
             "splits": describe_splits(self.data),
@@ -178,23 +187,3 @@ class Train:
             "best": self.trainer.best,
             "data_digest": self.data.digest,
         }
-
-    def _limits(self) -> str:
-        most = "" if self.trainer.max_steps is None else f", at most {self.trainer.max_steps} in all"
-        ranks = "" if world_size() == 1 else f"; a step takes {world_size()} times the windows of one process"
-        return most + ranks
-
-    def _banner(self, context: RunContext) -> str:
-        trainer, data, model = self.trainer, self.data, self.trainer.model
-        windows = ", ".join(f"{data.num_windows(s)} {s}" for s in ("train", "validation", "test"))
-        steps = data.loader("train").num_steps(trainer.grad_accum_steps)
-        rows = {
-            "model": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
-            "data": f"{data.vocabulary.name}, {data.vocabulary.num_clusters} clusters; windows: {windows}",
-            "splits": f"\n{' ' * 8}".join(split_lines(data)),
-            "steps": f"{steps} an epoch, {trainer.max_epochs} epochs" + self._limits(),
-            "device": f"{context.device}, {world_size()} x {torch.get_num_threads()} threads, seed {context.seed}",
-            "run": str(context.directory),
-            "watch": f"tensorboard --logdir {context.directory.parent}",
-        }
-        return "\n".join(f"{name:<8}{text}" for name, text in rows.items())

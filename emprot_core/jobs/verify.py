@@ -11,7 +11,7 @@ from emprot_core.files import Damaged, check_hashed, read_hashed_json, sha256
 INDEX = "checkpoints/index.json"
 LISTS = {"result.json": "", "baselines/index.json": "baselines/"}
 """The files whose entry "files" has the hashes of others, and the folder of those."""
-SELF_HASHED = ("config.gin", "operative_config.gin", "non_finite.json", *LISTS, INDEX)
+SELF_HASHED = ("config.gin", "settings.json", "operative_config.gin", "non_finite.json", *LISTS, INDEX)
 """The files of a run directory that hold their own hash."""
 
 

@@ -46,7 +46,7 @@ class Counted(ABC):
         return Prediction(predicted, nll)
 
     def probabilities(self, batch: Batch, horizon: int) -> np.ndarray:
-        """(B, N, C) float64; see DistributionBaseline."""
+        """(B, N, C) float64; see GivesProbabilities."""
         num_windows, _, num_residues = batch["input_cluster_ids"].shape
         every_class = self._at_horizon(horizon).probabilities(all_positions(batch, horizon, self.window))
         return every_class.reshape(num_windows, num_residues, self._num_clusters)

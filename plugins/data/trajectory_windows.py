@@ -1,19 +1,21 @@
 """Windows of the trajectories in one or several stores, divided by a split."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emprot_core.contracts import DataSplit, Split, TrajectoryFrames, Transitions
-from emprot_core.data.joined_stores import open_stores
+from emprot_core.contracts import DataSplit, Split, StorePlace, TrajectoryFrames, Transitions
+from emprot_core.data.joined_stores import JoinedStores, open_stores
 from emprot_core.data.loader import WindowLoader
 from emprot_core.data.windows import SPAN_DTYPE, Windows, check_apart, check_spans
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
+from .no_windows import explain_no_windows
 from .shuffled_stores import ShuffledStores
 from .training_parts import GatherWithParts, TrainingParts
 from .trajectory_names import choose, weigh
@@ -73,6 +75,7 @@ class TrajectoryWindows:
             EmprotError: a size is below 1, a seed below 0, a name matches no trajectory, a weight is negative, or the
                 split does not fit the store.
         """
+        self._given = [str(each) for each in ([store] if isinstance(store, str | Path) else store)]
         self.store = open_stores(store, verify=verify)
         if shuffle_frames is not None:
             self.store = ShuffledStores(self.store, shuffle_frames)
@@ -80,9 +83,9 @@ class TrajectoryWindows:
         if past < 0:
             raise EmprotError(f"past is {past}, expected 0 or more frames")
         self.past, self.batch_size, self.eval_batch_size = past, batch_size, eval_batch_size
-        names = self.store.index["name"]
+        names, frames = self.store.index["name"], self.store.index["num_frames"]
         chosen = choose(names, trajectories)
-        index = self.store.index if trajectories is None else self.store.index[chosen]
+        index = self.store.index[chosen] if trajectories is not None else self.store.index
         self._num_frames = index["num_frames"]
         self.max_residues = int(index["num_residues"].max())
         drawn = None if weights is None else weigh(names, weights)
@@ -94,7 +97,6 @@ class TrajectoryWindows:
             check_spans(rows, self._num_frames)
             rows["trajectory"] = chosen[rows["trajectory"]]
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
-            frames = self.store.index["num_frames"]
             self._windows[name] = Windows(rows, frames, history, horizon, stride, weight, partial_history)
         self._parts = TrainingParts(self.store.index, self._windows["train"].spans)
 
@@ -110,7 +112,7 @@ class TrajectoryWindows:
         """
         windows = self._windows[split]
         if not len(windows):
-            raise EmprotError(self._explain_no_windows(split, windows))
+            raise EmprotError(explain_no_windows(split, windows, self.store.index["name"], self._num_frames))
         if not windows.epoch_size:
             raise EmprotError(
                 f"the weights of the {len(windows)} training windows add up to less than a half, expected a window an "
@@ -151,9 +153,15 @@ class TrajectoryWindows:
             counts += np.bincount(ids[ids >= 0], minlength=len(counts))
         return torch.from_numpy(counts)
 
+    def places_of_stores(self) -> list[StorePlace]:
+        """Where each store lies, as the config names it and on the disk."""
+        stores = self.store.stores if isinstance(self.store, JoinedStores) else (self.store,)
+        pairs = zip(self._given, stores, strict=True)
+        return [StorePlace(name, each.directory, each.digest, each.vocabulary_digest) for name, each in pairs]
+
     def vocabulary_array(self, name: str) -> np.ndarray | None:
         """An array kept with the vocabulary, such as `centroids` (C, features); None if there is none."""
-        return self.store.array(name) if name in self.store.vocabulary_arrays else None
+        return self.store.array(name) if f"{name}.npy" in self.store.vocabulary_arrays else None
 
     def transitions(self, max_lag: int) -> Transitions:
         """How often one ID follows another in the frames of the training split (contracts.Transitions).
@@ -161,14 +169,3 @@ class TrajectoryWindows:
         A part is a protein or, if the training has a single one, a fifth of its time.
         """
         return count_transitions(self.store, self._windows["train"].spans, self._parts, max_lag)
-
-    def _explain_no_windows(self, split: Split, windows: Windows) -> str:
-        spans = windows.spans[:3].tolist()
-        places = ", ".join(f"[{a}, {b}) of {self.store.index[t]['name']!s}" for t, a, b in spans) or "none"
-        return (
-            f"the {split} split has no windows: with a history of K={windows.history} and a horizon of "
-            f"F={windows.horizon} frames, a window needs a target after K frames of its trajectory and inside a span; "
-            f"got {len(self._num_frames)} trajectories of {self._num_frames.min()} to {self._num_frames.max()} frames, "
-            f"{len(windows.spans)} spans of targets: {places}{', ...' if len(windows.spans) > 3 else ''}; "
-            "lower history, or give the split more frames or trajectories"
-        )

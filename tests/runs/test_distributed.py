@@ -109,7 +109,7 @@ def test_rank_0_alone_writes_and_the_test_split_is_scored_once(
     assert len(list(run.glob("events*"))) == 1
     assert "epoch 1  step 1/12" in (run.parent / "output0.txt").read_text()
     assert (run.parent / "output1.txt").read_text() == ""
-    evaluate = ["--gin_file=evaluate.gin", *bind(f"Evaluate.run_directory='{run}'")]
+    evaluate = ["--gin_file=evaluate.gin", *bind(f"Evaluate.run='{run}'")]
     assert runs(tmp_path, evaluate) == 0, outputs(tmp_path)
     scores = json.loads((run / "evaluation.json").read_text())["model"]
     test = json.loads((run / "result.json").read_text())["test"]["model"]

@@ -84,7 +84,7 @@ def test_weights_can_start_from_a_checkpoint_of_another_run() -> None:
 def test_without_a_validation_the_averaged_weights_are_scored(capsys) -> None:
     spans = bind("ByTime.train=0.8", "ByTime.validation=0.0", "Train.baselines=[]", "Trainer.max_steps=6")
     assert main([DEBUG, *spans, *bind("Trainer.extra_hooks=[@hooks.EMA()]")]) == 0
-    Path("again.gin").write_text("run.job = @jobs.Evaluate()\nEvaluate.run_directory = 'runs/debug'\n")
+    Path("again.gin").write_text("run.job = @jobs.Evaluate()\nEvaluate.run = 'runs/debug'\n")
     assert main(["--gin_file=again.gin"]) == 0
     again = json.loads(Path("runs/debug/evaluation.json").read_text())
     assert again["model"] == result()["test"]["model"]
@@ -98,24 +98,6 @@ def test_load_run_gives_the_best_model_vocabulary_and_config() -> None:
     assert run.config.get("Trainer.max_epochs") == 2
     loaded = torch.cat([value.flatten() for value in run.model.state_dict().values()])
     assert torch.equal(loaded, weights("runs/debug", "best.pt"))
-
-
-def test_evaluate_scores_a_finished_run_to_the_same_figures(capsys) -> None:
-    assert main([DEBUG]) == 0
-    assert main(["--gin_file=evaluate.gin", *bind("Evaluate.run_directory='runs/debug'")]) == 0
-    again = json.loads(Path("runs/debug/evaluation.json").read_text())
-    assert again["model"] == result()["test"]["model"]
-    assert again["baselines"] == result()["test"]["baselines"]
-
-
-def test_another_split_has_a_file_of_its_own_and_a_run_that_is_not_finished_is_told(capsys) -> None:
-    assert main([DEBUG, *bind("Train.baselines=[]")]) == 0
-    Path("runs/debug/result.json").unlink()
-    evaluate = ["--gin_file=evaluate.gin", *bind("Evaluate.run_directory='runs/debug'", "Evaluate.split='validation'")]
-    assert main(evaluate) == 0
-    assert "runs/debug is not finished: the best weights so far are scored" in capsys.readouterr().err
-    assert json.loads(Path("runs/debug/evaluation-validation.json").read_text())["split"] == "validation"
-    assert not Path("runs/debug/evaluation.json").exists()
 
 
 def test_the_config_of_a_run_repeats_it_to_the_bit() -> None:

@@ -47,7 +47,8 @@ def test_a_run_without_test_windows_names_the_command_that_judges_it(capsys) -> 
     command = last.partition("emprot-run ")[2].split()
     assert main(command) == 0
     assert "verdict: " in capsys.readouterr().err.rstrip().splitlines()[-1]
-    assert json.loads(Path("runs/debug/evaluation-validation.json").read_text())["score_version"] == 1
+    record = json.loads(Path("runs/debug/evaluation.json").read_text())
+    assert (record["split"], record["score_version"]) == ("validation", 1)
 
 
 def test_fitted_baselines_are_kept_and_a_resume_reads_them(capsys, monkeypatch) -> None:

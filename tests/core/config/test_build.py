@@ -211,6 +211,15 @@ def test_an_error_about_a_parameter_names_where_it_was_bound(config_of, toy: Mod
     ]
 
 
+def test_given_arguments_take_the_place_of_what_is_bound(config_of, toy: ModuleType):
+    config = config_of("models.Tiny.width = 1", "models.Tiny.depth = 2")
+    model = config.build("Trainer.model", width=7)
+    assert (model.width, model.depth) == (7, 2)
+    assert config.build("Trainer.model").width == 1
+    with pytest.raises(EmprotError, match=r"models\.Tiny has no parameter witdh; it has "):
+        config.build("Trainer.model", witdh=7)
+
+
 def test_no_gin_frame_is_above_what_is_built(config_of):
     with pytest.raises(OSError, match="No space left") as caught:
         config_of("Trainer.model = @models.Wide()").build("run.job")

@@ -20,8 +20,8 @@ from emprot_core.evaluation.beside_baselines import (
     fit,
     score_baselines,
     score_beside_baselines,
-    score_model,
 )
+from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.evaluation.scores import HorizonScores, score
 from emprot_core.evaluation.table import format_scores
 
@@ -125,6 +125,10 @@ def test_half_precision_logits_are_scored_in_float32(data):
     assert score_model(half, data.loader("test"), HORIZON, CPU) == score_model(full, data.loader("test"), HORIZON, CPU)
 
 
+def score_model(forward, batches, horizon, device):
+    return score({"model": ModelForecast([forward], device).predict}, batches, horizon)["model"]
+
+
 def fitted(baselines, data):
     for baseline in baselines:
         fit(baseline, data)
@@ -133,7 +137,7 @@ def fitted(baselines, data):
 
 def test_model_and_baselines_are_scored_in_the_shape_of_result_json(data):
     baselines = fitted([Persistence(), Interpolated()], data)
-    test, _ = score_beside_baselines(forward, baselines, data, HORIZON, CPU)
+    test = score_beside_baselines([ModelForecast([forward], CPU)], baselines, data, HORIZON, CPU).test()
     assert json.loads(json.dumps(test)) == test
     assert test["model"] == score_model(forward, data.loader("test"), HORIZON, CPU)
     assert test["baselines"] == score_baselines(baselines, data, HORIZON)

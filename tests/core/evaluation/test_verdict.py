@@ -11,8 +11,9 @@ from emprot_plugins.splits.by_time import ByTime
 from emprot_core.batch import group_id, target_mask
 from emprot_core.contracts import Prediction, Vocabulary
 from emprot_core.data.store import StoreWriter
+from emprot_core.evaluation.scored_windows import group_names
 from emprot_core.evaluation.scores import score
-from emprot_core.evaluation.token_scores import TokenScores, group_names
+from emprot_core.evaluation.token_scores import TokenScores
 from emprot_core.evaluation.verdict import MANY_PROTEINS, judge, verdict_line
 
 HORIZON = 2
@@ -41,7 +42,7 @@ def forecaster(nats: float, noise: float = 0.0):
 def judged(data, gain_nats: float, noise: float = 0.1, others: float = 5.0):
     forecasters = {"bar": forecaster(2.0), "weak": forecaster(others), "model": forecaster(2.0 - gain_nats, noise)}
     tokens = TokenScores("model")
-    scores = score(forecasters, data.loader("test"), HORIZON, tokens=tokens)
+    scores = score(forecasters, data.loader("test"), HORIZON, tokens=[tokens])
     tokens.merge()
     return judge(tokens, scores, group_names(data, "test")), tokens
 
@@ -88,7 +89,7 @@ def test_the_gain_over_many_proteins_lies_in_its_interval_however_unlike_their_s
         return Prediction(batch["future_cluster_ids"].numpy(), np.broadcast_to(nats, batch["future_cluster_ids"].shape))
 
     tokens = TokenScores("model")
-    scores = score({"bar": forecaster(2.0), "model": model}, data.loader("test"), HORIZON, tokens=tokens)
+    scores = score({"bar": forecaster(2.0), "model": model}, data.loader("test"), HORIZON, tokens=[tokens])
     tokens.merge()
     test = judge(tokens, scores, group_names(data, "test"))
     gain = test["gains"]["bar"]
@@ -113,7 +114,7 @@ def test_without_a_distribution_there_is_no_verdict(tmp_path) -> None:
         {"point": lambda batch: Prediction(batch["future_cluster_ids"].numpy(), None), "model": forecaster(1.0)},
         data.loader("test"),
         HORIZON,
-        tokens=tokens,
+        tokens=[tokens],
     )
     tokens.merge()
     test = judge(tokens, scores, {})
@@ -141,7 +142,7 @@ def test_of_too_many_numbers_the_sums_are_kept(tmp_path) -> None:
     data = store(tmp_path, 2)
     whole, few = TokenScores("model"), TokenScores("model", max_numbers=100)
     for tokens in (whole, few):
-        score({"bar": forecaster(2.0, 0.3), "model": forecaster(1.0)}, data.loader("test"), HORIZON, tokens=tokens)
+        score({"bar": forecaster(2.0, 0.3), "model": forecaster(1.0)}, data.loader("test"), HORIZON, tokens=[tokens])
         tokens.merge()
     kept, sums = whole.arrays(data, "test"), few.arrays(data, "test")
     assert (bool(kept["whole"]), bool(sums["whole"])) == (True, False)

@@ -6,7 +6,7 @@ import torch
 
 from emprot_core import registry
 from emprot_core.batch import target_mask
-from emprot_core.contracts import DistributionBaseline
+from emprot_core.contracts import GivesProbabilities
 from emprot_core.errors import EmprotError
 
 WITHOUT = ["persistence", "windowed_mode"]
@@ -84,4 +84,4 @@ def test_a_horizon_that_was_not_fitted_is_refused(horizon, make_ragged_batch):
 
 def test_the_protocol_tells_which_baselines_have_a_distribution():
     for name in WITHOUT + WITH_DISTRIBUTION:
-        assert isinstance(registry.get("baseline", name)(), DistributionBaseline) == (name in WITH_DISTRIBUTION)
+        assert isinstance(registry.get("baseline", name)(), GivesProbabilities) == (name in WITH_DISTRIBUTION)
