@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _checked(options: argparse.Namespace) -> int:
     """Do it, with every error of a user in one message and without a traceback."""
+    if options.compare is not None or options.runs is not None:
+        return _look(options)
     from emprot_core.config import ConfigError
     from emprot_core.errors import EmprotError
 
@@ -117,6 +119,27 @@ def _verify(directory: str) -> int:
     lines = verify_run(directory)
     _print("\n".join(lines))
     return FAILED if any("damaged" in line for line in lines) else 0
+
+
+def _look(options: argparse.Namespace) -> int:
+    """--compare and --runs, which read files alone: neither torch nor gin is imported."""
+    from emprot_core.errors import EmprotError
+    from emprot_core.jobs.settings import ComparisonRefused
+
+    try:
+        if options.runs is not None:
+            from emprot_core.jobs.list_runs import format_runs, list_runs
+
+            records = list_runs(options.runs)
+            return _print(json.dumps(records, indent=1) if options.json else format_runs(records))
+        from emprot_core.jobs.compare import compare
+        from emprot_core.jobs.compare_text import format_comparison
+
+        comparison = compare(options.compare)
+        return _print(json.dumps(comparison, indent=1) if options.json else format_comparison(comparison))
+    except (EmprotError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_CONFIG if isinstance(error, ComparisonRefused) else FAILED
 
 
 def _is_first_rank() -> bool:

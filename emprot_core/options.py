@@ -51,10 +51,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(
             f"--export={options.export} shows a component alone; a config is exported by its file: --export=base.gin"
         )
-    questions = (options.list, options.describe, options.export, options.specs, options.verify)
-    asks = any(value is not None for value in questions)
+    about_runs = (options.specs, options.compare, options.runs, options.verify)
+    asks = any(value is not None for value in (options.list, options.describe, options.export, *about_runs))
     if not options.gin_file and not asks:
         parser.error("--gin_file is missing")
+    if options.json and options.compare is None and options.runs is None:
+        parser.error("--json goes with --compare or --runs")
     if options.untrusted and not (options.check and len(options.gin_file) == 1):
         parser.error("--untrusted goes with --check and one --gin_file")
     return options
@@ -73,6 +75,7 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--gin_search_paths", default="", metavar="P,Q", help="more directories to look for gin files in")
     add("--plugin", action="append", default=[], metavar="MODULE", help="import a module of your components first")
     add("--allow_unused", action="store_true", help="warn of bindings that nothing uses instead of refusing them")
+    add("--json", action="store_true", help="with --compare or --runs: print JSON")
     add("--untrusted", action="store_true", help="with --check: tell what a stranger's file would do, and do nothing")
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
     add("--debug", action="store_true", help="show tracebacks")
@@ -90,6 +93,8 @@ def _add_questions(add: Callable[..., Any]) -> None:
         "it builds",
     )
     add("--specs", metavar="RUN", help="the windows that a forecast of a run's test split has to be about, as JSON")
+    add("--compare", nargs="+", metavar="RUN", help="the settings and the test scores that differ between runs")
+    add("--runs", metavar="DIR", help="every run below a folder, with its state and its figures")
     add("--verify", metavar="RUN_DIR", help="check every file of a run against its hash")
     add("--version", action="version", version=f"emprot {__version__}", help="print the version")
 

@@ -1,7 +1,9 @@
-"""How messages put lists into words."""
+"""Words that several messages share."""
 
 from collections.abc import Sequence
 
+DEFAULT = "default"
+"""The origin of a setting that no statement of a config binds."""
 _SHOWN = 8
 
 

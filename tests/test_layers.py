@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "words": set(),
     **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
     "hooks": LOWER,
-    "config": {"errors", "kinds", "registry"},
+    "config": {"errors", "kinds", "registry", "words"},
     "training": LOWER | {"hooks"},
     "evaluation": LOWER | {"hooks", "training"},
     "jobs": LOWER | {"hooks", "training", "evaluation", "config"},

@@ -6,10 +6,12 @@ from typing import Any
 
 from emprot_core.config.build import Builder
 from emprot_core.config.faults import Fault
-from emprot_core.config.signature import bindable
+from emprot_core.config.signature import bindable, default_text
+from emprot_core.config.statements import Binding
 from emprot_core.config.tree import Component, Tree
 from emprot_core.config.values import Constant, Use, as_text, assignment, is_literal, replace
 from emprot_core.errors import EmprotError
+from emprot_core.words import DEFAULT
 
 NOT_RESULT = ("run.directory", "run.device", "run.allow_config_change")
 """Parameters that do not change what a run computes. They count neither in the digest nor in a difference."""
@@ -98,6 +100,25 @@ class Config:
         """The bindings of everything that would be built: `component.parameter` -> value as text, macros replaced."""
         return {str(binding): as_text(binding.meaning) for binding in self.tree.reachable}
 
+    def settings(self) -> dict[str, dict[str, str]]:
+        """Every macro in use and every parameter of what would be built, defaults included.
+
+        Returns:
+            By name {"value": with macros replaced, "given": as written, "origin": the place, or "default"}. Parameters
+            in `NOT_RESULT` are left out.
+        """
+        macros = self.tree.needed_macros(self.tree.reachable)
+        found = {str(macro): _setting(macro) for macro in macros}
+        for component in self.tree.built:
+            for name, parameter in bindable(component.entry).items():
+                key, binding = f"{component}.{name}", component.bound.get(name)
+                if binding is not None:
+                    found[key] = _setting(binding)
+                elif not parameter.required:
+                    default = default_text(parameter.default)
+                    found[key] = {"value": default, "given": default, "origin": DEFAULT}
+        return {key: setting for key, setting in found.items() if key not in NOT_RESULT}
+
     def difference(self, other: "Config") -> list[str]:
         """What changes from this config to the other, one line each: "Trainer.max_epochs: 6 -> 10"."""
         before, after = self.flat(), other.flat()
@@ -115,6 +136,11 @@ class Config:
         if entry is None:
             raise EmprotError(f"{selector!r} names no component; registered: {', '.join(self.tree.names.entries)}")
         return self.tree.component(entry, tuple(scopes))
+
+
+def _setting(binding: Binding) -> dict[str, str]:
+    given = as_text(binding.value)
+    return {"value": as_text(binding.meaning), "given": given, "origin": str(binding.location)}
 
 
 def _full_name(scope: str, selector: str, parameter: str) -> str:

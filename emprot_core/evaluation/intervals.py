@@ -6,10 +6,15 @@ hold the true gain in 90 to 99 % of the cases, where intervals over independent 
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+MANY_PROTEINS = 6
+"""From how many proteins on an interval is taken over the proteins, each of which is one number."""
+
+BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 _BATCHES = 5
 _LEVEL = 0.975  # the upper end of a two-sided 95 % interval
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
@@ -38,11 +43,25 @@ class Sums(NamedTuple):
         return float(self.by_frame.sum() / count) if count else math.nan
 
 
-def two_way(sums: Sums) -> Interval | None:
+class Variance(NamedTuple):
+    """The variance of a mean, and its degrees of freedom."""
+
+    value: float
+    degrees: float
+
+
+NO_VARIANCE = Variance(0.0, 1.0)
+
+
+def two_way(sums: Sums, further: Variance = NO_VARIANCE) -> Interval | None:
     """The interval of one protein's mean gain, or None for fewer than 5 frames or fewer than 2 residues.
 
     v_F = var(5 batch means of the frame means) / 5, v_R = var(residue means) / N, v_T = var(D) / (T N),
     v = max(v_F, v_R, v_F + v_R - v_T), nu = v^2 / (v_F^2 / 4 + v_R^2 / (N - 1)): mean +- t_nu sqrt(v).
+
+    Args:
+        further: what else the mean depends on, such as the seed of a training: it is added to v, and its square over
+            its degrees of freedom to the sum under v^2.
     """
     frames = _means(sums.by_frame, sums.frame_counts)
     residues = _means(sums.by_residue, sums.residue_counts)
@@ -53,18 +72,33 @@ def two_way(sums: Sums) -> Interval | None:
     by_residues = np.var(residues, ddof=1) / len(residues)
     count = sums.frame_counts.sum()
     by_tokens = max(0.0, sums.of_squares / count - sums.mean**2) / (count - 1)
-    variance = float(max(by_frames, by_residues, by_frames + by_residues - by_tokens))
-    if variance == 0:
-        return Interval(sums.mean, sums.mean)
+    variance = float(max(by_frames, by_residues, by_frames + by_residues - by_tokens)) + further.value
     uncertainty = by_frames**2 / (_BATCHES - 1) + by_residues**2 / (len(residues) - 1)
-    half = t_quantile(variance**2 / uncertainty) * math.sqrt(variance)
-    return Interval(sums.mean - half, sums.mean + half)
+    return _interval(sums.mean, variance, uncertainty + further.value**2 / further.degrees)
 
 
-def over_proteins(means: np.ndarray) -> Interval:
+def over_proteins(means: np.ndarray, further: Variance = NO_VARIANCE) -> Interval:
     """The interval of the mean of several proteins' gains (P,), P >= 2, each protein one number."""
-    half = t_quantile(len(means) - 1) * float(np.std(means, ddof=1)) / math.sqrt(len(means))
-    return Interval(float(means.mean()) - half, float(means.mean()) + half)
+    variance, degrees = float(np.var(means, ddof=1)) / len(means), len(means) - 1
+    uncertainty = variance**2 / degrees + further.value**2 / further.degrees
+    return _interval(float(means.mean()), variance + further.value, uncertainty)
+
+
+def word_for(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
+    """The verdict on gains with these ends of their intervals: better or worse only if all of them are."""
+    if lows and all(low is not None and low > 0 for low in lows):
+        return BETTER
+    if highs and all(high is not None and high < 0 for high in highs):
+        return WORSE
+    return UNDECIDED
+
+
+def ends(intervals: Sequence[Interval | None]) -> dict[str, list[float | None]]:
+    """The intervals of several horizons as {"low": [F], "high": [F]}."""
+    return {
+        "low": [None if interval is None else interval.low for interval in intervals],
+        "high": [None if interval is None else interval.high for interval in intervals],
+    }
 
 
 def t_quantile(degrees: float, level: float = _LEVEL) -> float:
@@ -81,6 +115,11 @@ def t_quantile(degrees: float, level: float = _LEVEL) -> float:
         within = constant * float(_WEIGHTS @ np.cos(points) ** (degrees - 1)) * angle / 2
         low, high = (angle, high) if within < level - 0.5 else (low, angle)
     return math.sqrt(degrees) * math.tan(low)
+
+
+def _interval(mean: float, variance: float, uncertainty: float) -> Interval:
+    half = t_quantile(variance**2 / uncertainty) * math.sqrt(variance) if variance else 0.0
+    return Interval(mean - half, mean + half)
 
 
 def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

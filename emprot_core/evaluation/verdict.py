@@ -1,18 +1,22 @@
 """The verdict of a run: the gain of the model over every baseline with its interval, and over the best of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from emprot_core.evaluation.intervals import Interval, over_proteins, two_way
+from emprot_core.evaluation.intervals import (
+    BETTER,
+    MANY_PROTEINS,
+    UNDECIDED,
+    WORSE,
+    ends,
+    over_proteins,
+    two_way,
+    word_for,
+)
 from emprot_core.evaluation.scores import Scores
 from emprot_core.evaluation.token_scores import TokenScores
-
-MANY_PROTEINS = 6
-"""From how many proteins on an interval is taken over the proteins, each of which is one number."""
-
-BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 
 
 def best_baseline(baselines: Mapping[str, Scores]) -> str | None:
@@ -49,9 +53,9 @@ def judge(tokens: TokenScores, scores: Mapping[str, Scores], groups: Mapping[int
     by_horizon: list[str] = []
     if best in gains:
         by_horizon = [
-            _verdict([low], [high]) for low, high in zip(gains[best]["low"], gains[best]["high"], strict=True)
+            word_for([low], [high]) for low, high in zip(gains[best]["low"], gains[best]["high"], strict=True)
         ]
-    verdict = _verdict(gains[best]["low"], gains[best]["high"]) if best in gains else UNDECIDED
+    verdict = word_for(gains[best]["low"], gains[best]["high"]) if best in gains else UNDECIDED
     return {"gains": gains, "best_baseline": best, "verdict": verdict, "verdict_by_horizon": by_horizon}
 
 
@@ -83,28 +87,13 @@ def _gain(
         known = [column[~np.isnan(column)] for column in tokens.mean_gains(baseline).T]
         gain["bits"] = [float(each.mean()) if len(each) else None for each in known]
         gain["num_proteins"] = len(found)
-        return gain | _ends([over_proteins(each) if len(each) >= MANY_PROTEINS else None for each in known])
+        return gain | ends([over_proteins(each) if len(each) >= MANY_PROTEINS else None for each in known])
     by_group = {groups.get(group, str(group)): tokens.gains(baseline, group) for group in found}
     if len(by_group) == 1:
         (sums,) = by_group.values()
-        return gain | _ends([two_way(each) for each in sums])
+        return gain | ends([two_way(each) for each in sums])
     proteins = {}
     for name, sums in by_group.items():
         bits_there = [None if np.isnan(each.mean) else each.mean for each in sums]
-        proteins[name] = {"bits": bits_there, **_ends([two_way(each) for each in sums])}
-    return gain | _ends([None] * len(bits)) | {"proteins": proteins}
-
-
-def _ends(intervals: Sequence[Interval | None]) -> dict[str, list[float | None]]:
-    return {
-        "low": [None if interval is None else interval.low for interval in intervals],
-        "high": [None if interval is None else interval.high for interval in intervals],
-    }
-
-
-def _verdict(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
-    if lows and all(low is not None and low > 0 for low in lows):
-        return BETTER
-    if highs and all(high is not None and high < 0 for high in highs):
-        return WORSE
-    return UNDECIDED
+        proteins[name] = {"bits": bits_there, **ends([two_way(each) for each in sums])}
+    return gain | ends([None] * len(bits)) | {"proteins": proteins}

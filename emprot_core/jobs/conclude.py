@@ -15,8 +15,9 @@ from emprot_core.distributed import rank
 from emprot_core.evaluation.beside_baselines import applicable, score_beside_baselines, unseen_groups
 from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.evaluation.further_scores import tell_of_data
+from emprot_core.evaluation.intervals import BETTER
 from emprot_core.evaluation.table import format_scores
-from emprot_core.evaluation.verdict import BETTER, verdict_line
+from emprot_core.evaluation.verdict import verdict_line
 from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import best_weights

@@ -129,7 +129,8 @@ class RunDirectory:
         """
         if self._is_writer:
             self.checkpoints.create()
-            write_hashed_json(self.path / "settings.json", {"stores": stores})
+            record = {"settings": self._context.config.settings(), "stores": stores}
+            write_hashed_json(self.path / "settings.json", record)
             write_hashed_text(self.path / "config.gin", self._context.config.text())
 
     def write_operative_config(self) -> None:

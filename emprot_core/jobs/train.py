@@ -149,6 +149,7 @@ class Train:
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
         details = {
             "splits": describe_splits(self.data),
+            "vocabulary": {"name": self.data.vocabulary.name, "num_clusters": self.data.vocabulary.num_clusters},
             "score_version": SCORE_VERSION,
             "code": code_version(context.config.files[0]),
             "files": scored.files,

@@ -11,10 +11,11 @@ from emprot_plugins.splits.by_time import ByTime
 from emprot_core.batch import group_id, target_mask
 from emprot_core.contracts import Prediction, Vocabulary
 from emprot_core.data.store import StoreWriter
+from emprot_core.evaluation.intervals import MANY_PROTEINS
 from emprot_core.evaluation.scored_windows import group_names
 from emprot_core.evaluation.scores import score
 from emprot_core.evaluation.token_scores import TokenScores
-from emprot_core.evaluation.verdict import MANY_PROTEINS, judge, verdict_line
+from emprot_core.evaluation.verdict import judge, verdict_line
 
 HORIZON = 2
 
