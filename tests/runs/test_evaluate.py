@@ -54,7 +54,7 @@ def refusal(capsys, *arguments: str) -> str:
 def test_a_run_judged_again_has_the_scores_of_its_result_and_nothing_else_is_written(capsys) -> None:
     train()
     before = {path: path.read_bytes() for path in Path("runs/debug").rglob("*") if path.is_file()}
-    assert main(["--gin_file=evaluate.gin", "Evaluate.run=runs/debug"]) == 0
+    assert main(["--gin_file=evaluate.gin", "Evaluate.run=runs/debug", "Evaluate.scores=[]"]) == 0
     record = json.loads(Path("runs/debug/evaluation.json").read_text())
     assert {key: record[key] for key in result()["test"]} == result()["test"]
     assert (record["split"], record["runs"], record["forecasts"]) == ("test", ["runs/debug"], {})

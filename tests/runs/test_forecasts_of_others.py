@@ -52,6 +52,7 @@ def judge(run: Path, output: Path, *arguments: str) -> int:
             "--gin_file=evaluate.gin",
             f"Evaluate.run={run}",
             f"Evaluate.output={output}",
+            "Evaluate.scores=[]",
             *arguments,
         ]
     )
