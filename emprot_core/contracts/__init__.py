@@ -45,10 +45,18 @@ from emprot_core.contracts.optimizers import (
     ParameterGroup,
     Scheduler,
 )
-from emprot_core.contracts.readers import ArchiveReader, Reader, Structure, Tokenizer, UsesOtherFiles
+from emprot_core.contracts.readers import (
+    RESIDUE_DTYPE,
+    ArchiveReader,
+    Reader,
+    Structure,
+    Tokenizer,
+    UsesOtherFiles,
+)
 from emprot_core.contracts.scores import Score, UsesData
 
 __all__ = [
+    "RESIDUE_DTYPE",
     "ArchiveReader",
     "Attention",
     "Baseline",

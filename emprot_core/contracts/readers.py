@@ -6,6 +6,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+RESIDUE_DTYPE = np.dtype(
+    [("number", np.int32), ("insertion_code", "U1"), ("name", "U4"), ("chain", "U4"), ("segment", "U8")]
+)
+"""A row of a residue table, named as PDB files do; a text is empty where it is unknown."""
+
 
 class Structure(NamedTuple):
     """The backbone of one trajectory, or of a chunk of its frames.
@@ -15,7 +20,7 @@ class Structure(NamedTuple):
 
     coordinates: np.ndarray  # (frames, residues, 4, 3) float32, Angstrom, atoms N CA C O; NaN where unknown
     segments: np.ndarray  # (residues,) int, one number for each stretch of chain without a break
-    residues: np.ndarray | None = None  # (residues,) structured: number int32, name str; None where unknown
+    residues: np.ndarray | None = None  # (residues,) of RESIDUE_DTYPE; None where unknown
     group: str = ""  # the protein (UniProt accession or the like), "" where unknown
     time_step_ns: float = float("nan")  # time between frames, NaN if unknown
     source: Mapping[str, str] | None = None  # where the trajectory comes from: package, version, licence, ...

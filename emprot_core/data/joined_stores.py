@@ -55,6 +55,11 @@ class JoinedStores:
         """As TrajectoryStore.original_ids. The stores share one vocabulary, so the first store answers for all."""
         return self.stores[0].original_ids(ids)
 
+    def structure(self, trajectory: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """As TrajectoryStore.structure."""
+        store, row = self._place(trajectory)
+        return store.structure(row)
+
     def array(self, name: str) -> np.ndarray:
         """As TrajectoryStore.array."""
         return self.stores[0].array(name)

@@ -24,6 +24,7 @@ from emprot_core.data.store_format import (
     vocabulary_arrays,
 )
 from emprot_core.data.store_writer import StoreWriter
+from emprot_core.data.structures import read_structure
 
 __all__ = [
     "CLASS_IDS",
@@ -102,6 +103,10 @@ class TrajectoryStore:
             where=f"{file}: trajectory {self.index['name'][trajectory]!s}",
             remedy="write the store again with the vocabulary's num_clusters",
         )
+
+    def structure(self, trajectory: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The residues (N,) of contracts.RESIDUE_DTYPE and one backbone (N, 4, 3), Angstrom; None where unknown."""
+        return read_structure(self.directory, self._open, trajectory, int(self._num_residues[trajectory]))
 
     def array(self, name: str) -> np.ndarray:
         """An array kept with the vocabulary (`centroids` of k-means), read-only; StoreError if there is none."""

@@ -3,6 +3,7 @@
 store.json       format, version, vocabulary, sources and licences, SHA-256 and size of each file
 index.npy        a structured array, one row for each trajectory (INDEX_FIELDS)
 ids-00000.npy    flat shards, int16 or int32: the frames x residues of one trajectory after another
+structures.npy   what data.structures describes: residue tables and reference backbones, in four files
 <name>.npy       arrays that belong to the vocabulary, such as centroids
 """
 
@@ -20,8 +21,10 @@ from emprot_core.contracts import Vocabulary
 from emprot_core.errors import EmprotError
 
 FORMAT = "emprot-store"
-VERSION = 1
+VERSIONS = (1, 2)
+"""Those that can be read; the last one is written. Version 2 may hold structures (data.structures)."""
 INDEX_FIELDS = ("name", "group", "shard", "offset", "num_frames", "num_residues", "time_step_ns")
+STRUCTURE_ARRAYS = ("structure_of", "structures", "residues", "backbone")
 CLASS_IDS = "class_ids"
 """An array (num_clusters,) that a store with renumbered classes has: the ID that each class had before."""
 SAMPLE_PREFIX = "sample:"
@@ -44,8 +47,9 @@ def split_array(split: str) -> str:
 
 def vocabulary_arrays(files: Mapping[str, tuple[int, str]]) -> dict[str, str]:
     """The SHA-256 of each array that defines the classes. `files` gives (size, SHA-256) of every file."""
-    others = ("index.npy", shard_name(0)[:4], split_array(""))
-    return {name: digest for name, (_, digest) in files.items() if not name.startswith(others)}
+    others = {"index.npy", *(f"{name}.npy" for name in STRUCTURE_ARRAYS)}
+    starts = (shard_name(0)[:4], split_array(""))
+    return {name: digest for name, (_, digest) in files.items() if name not in others and not name.startswith(starts)}
 
 
 def make_index(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
@@ -98,10 +102,10 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
         kind, version = meta["format"], meta["version"]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read ({_reason(error)}); copy or prepare the store again") from error
-    if (kind, version) != (FORMAT, VERSION):
+    if kind != FORMAT or version not in VERSIONS:
         raise StoreError(
-            f"{path} is {kind} version {version}, expected {FORMAT} version {VERSION}; prepare the store again, "
-            "or install the version of emprot that wrote it"
+            f"{path} is {kind} version {version}, expected {FORMAT} version {VERSIONS[-1]} or older; "
+            "prepare the store again, or install the version of emprot that wrote it"
         )
     try:
         vocabulary = Vocabulary(**meta["vocabulary"])

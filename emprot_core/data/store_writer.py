@@ -11,7 +11,17 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from emprot_core.contracts import Vocabulary
-from emprot_core.data.store_format import FORMAT, VERSION, StoreError, check_ids, make_index, sha256, shard_name
+from emprot_core.data.store_format import (
+    FORMAT,
+    STRUCTURE_ARRAYS,
+    VERSIONS,
+    StoreError,
+    check_ids,
+    make_index,
+    sha256,
+    shard_name,
+)
+from emprot_core.data.structures import StructureTable
 
 SHARD_TOKENS = 1 << 26
 """The most IDs in a shard, unless a single trajectory has more."""
@@ -45,6 +55,7 @@ class StoreWriter:
         self._temporary = self.directory.with_name(f".{self.directory.name}.{os.getpid()}.partial")
         self._names: set[str] = set()
         self._rows: list[tuple[Any, ...]] = []
+        self._structures = StructureTable()
         self._shard: BinaryIO | None = None
         self._shard_tokens = 0
         self._num_shards = 0
@@ -70,7 +81,15 @@ class StoreWriter:
                 if not any(parent.iterdir()):
                     parent.rmdir()
 
-    def add(self, name: str, group: str, ids: np.ndarray, time_step_ns: float = float("nan")) -> None:
+    def add(
+        self,
+        name: str,
+        group: str,
+        ids: np.ndarray,
+        time_step_ns: float = float("nan"),
+        residues: np.ndarray | None = None,
+        backbone: np.ndarray | None = None,
+    ) -> None:
         """Append a trajectory.
 
         Args:
@@ -78,6 +97,8 @@ class StoreWriter:
             group: the protein (UniProt accession or the like). ByGroup keeps a group on one side of a split.
             ids: (frames, residues) integers in [-1, num_clusters); a memory map is read block by block.
             time_step_ns: time between frames; NaN if unknown.
+            residues: (residues,) their numbers, names and chains, of contracts.RESIDUE_DTYPE.
+            backbone: (residues, 4, 3) Angstrom, atoms N CA C O of one frame, NaN where unknown.
 
         Raises:
             StoreError: the name is empty or taken, or the shape, the dtype, an ID or the time step is wrong.
@@ -94,6 +115,7 @@ class StoreWriter:
         if time_step_ns <= 0 or math.isinf(time_step_ns):
             raise StoreError(f"{name}: time_step_ns is {time_step_ns}, expected a positive number, or NaN if unknown")
         check_ids(ids, self.vocabulary.num_clusters, name, "correct the ID, or num_clusters of the vocabulary")
+        self._structures.add(name, group, ids.shape[1], residues, backbone)
         if self._shard_tokens and self._shard_tokens + ids.size > SHARD_TOKENS:
             self._close_shard()
         self._names.add(name)
@@ -107,8 +129,8 @@ class StoreWriter:
     def add_array(self, name: str, array: np.ndarray) -> None:
         """Keep an array that belongs to the vocabulary as <name>.npy; `TrajectoryStore.array` gives it back."""
         path = self._temporary / f"{name}.npy"
-        if not name.isidentifier() or name == "index" or path.exists():
-            raise StoreError(f"{name!r} cannot name an array of a store; give another identifier, index excepted")
+        if not name.isidentifier() or name in ("index", *STRUCTURE_ARRAYS) or path.exists():
+            raise StoreError(f"{name!r} cannot name an array of a store; give another identifier")
         np.save(path, array, allow_pickle=False)
 
     def _append(self, ids: np.ndarray) -> None:
@@ -139,6 +161,8 @@ class StoreWriter:
             raise StoreError(f"{self.directory}: a store needs at least one trajectory; none was added")
         self._close_shard()
         np.save(self._temporary / "index.npy", make_index(self._rows))
+        for name, array in self._structures.arrays().items():
+            np.save(self._temporary / f"{name}.npy", array)
         files = {p.name: {"size": p.stat().st_size, "sha256": sha256(p)} for p in sorted(self._temporary.iterdir())}
         vocabulary = {
             "name": self.vocabulary.name,
@@ -146,7 +170,7 @@ class StoreWriter:
             "tokenizer": dict(self.vocabulary.tokenizer),
         }
         sources = list(self._sources.values())
-        meta = {"format": FORMAT, "version": VERSION, "vocabulary": vocabulary, "sources": sources, "files": files}
+        meta = {"format": FORMAT, "version": VERSIONS[-1], "vocabulary": vocabulary, "sources": sources, "files": files}
         (self._temporary / "store.json").write_text(_to_json("store.json", meta, indent=1) + "\n", encoding="utf-8")
         try:
             os.rename(self._temporary, self.directory)

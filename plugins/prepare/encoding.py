@@ -1,13 +1,6 @@
-"""Encodes one trajectory file into cluster IDs in a folder of parts; this is the work of a Prepare worker.
-
-A part is one file of IDs per tokenizer and a record <part>.json, which is renamed into place last. A part without its
-record does not count. If the key of a record differs, its part was made from other files or by other tokenizers.
-"""
+"""Encodes one trajectory file into a part: cluster IDs in a folder of parts. This is the work of a Prepare worker."""
 
 import hashlib
-import json
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +13,7 @@ from emprot_core.contracts import Reader, Structure, Tokenizer
 from emprot_core.data.store_format import check_ids
 from emprot_core.errors import EmprotError
 
+from .parts import Part, id_type, part_stem, write_record, write_structure
 from .reading import read_chunks, residue_sequence
 
 
@@ -29,25 +23,6 @@ class Encoder(NamedTuple):
     reader: Reader
     tokenizers: Sequence[Tokenizer]
     folder: Path
-
-
-class Part(NamedTuple):
-    """A trajectory that was encoded."""
-
-    name: str
-    path: str
-    group: str
-    time_step_ns: float
-    num_frames: int
-    num_residues: int
-    sequence: str  # reading.residue_sequence
-    source: dict[str, str] | None
-    notes: list[str]
-    read_s: float
-    encode_s: dict[str, float]  # CPU seconds, by tokenizer
-    sha256: dict[str, str]  # of the IDs, by tokenizer
-    empty_residues: dict[str, list[int]]  # residues without an ID in any frame, by tokenizer
-    num_ends: int  # how many residues may lack IDs without harm: two per end of a stretch; 0 for IDs of the user
 
 
 def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part:
@@ -73,6 +48,7 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
     for output in outputs:
         output.close()
     assert first is not None
+    write_structure(stem, first)
     spent = {output.name: output.seconds for output in outputs}
     part = Part(
         name=name,
@@ -90,49 +66,8 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
         empty_residues={output.name: output.empty_residues() for output in outputs},
         num_ends=0 if first.cluster_ids is not None else 4 * (1 + int((np.diff(first.segments) != 0).sum())),
     )
-    _write_record(stem, part, key)
+    write_record(stem, part, key)
     return part
-
-
-def find_part(folder: Path, name: str, key: str) -> Part | None:
-    """The part of a trajectory that was encoded earlier with the same key, or None."""
-    path = part_stem(folder, name).with_suffix(".json")
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return Part(**record["part"]) if record["key"] == key else None
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left: files without a record, and stores that were not published."""
-    finished = {path.stem for path in folder.glob("*.json")}
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.suffix == ".partial" or path.name.partition(".")[0] not in finished:
-            path.unlink()
-
-
-def part_ids(folder: Path, part: Part, tokenizer: Tokenizer) -> np.ndarray:
-    """(frames, residues) IDs of a part, memory-mapped."""
-    stem = part_stem(folder, part.name)
-    path = stem.with_name(f"{stem.name}.{tokenizer.name}.ids")
-    return np.memmap(path, _id_type(tokenizer), mode="r", shape=(part.num_frames, part.num_residues))
-
-
-def part_stem(folder: Path, name: str) -> Path:
-    """The path of a part without suffix; the file name is a hash, so it is short for any trajectory name."""
-    return folder / hashlib.sha256(name.encode()).hexdigest()[:24]
-
-
-def _write_record(stem: Path, part: Part, key: str) -> None:
-    temporary = stem.with_suffix(".partial")
-    temporary.write_text(json.dumps({"key": key, "part": part._asdict()}), encoding="utf-8")
-    os.replace(temporary, stem.with_suffix(".json"))
-
-
-def _id_type(tokenizer: Tokenizer) -> np.dtype:
-    return np.dtype(np.int16 if tokenizer.num_clusters <= np.iinfo(np.int16).max else np.int32)
 
 
 class _IdFile:
@@ -167,7 +102,7 @@ class _IdFile:
         check_ids(ids, self.tokenizer.num_clusters, str(self.source), remedy, first_frame)
         known = (ids != MISSING_ID).any(axis=0)
         self._seen = known if self._seen is None else self._seen | known
-        block = np.ascontiguousarray(ids, _id_type(self.tokenizer)).data
+        block = np.ascontiguousarray(ids, id_type(self.tokenizer)).data
         self.digest.update(block)
         self._file.write(block)
 

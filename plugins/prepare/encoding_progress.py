@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
-from .encoding import Part
+from .parts import Part
 
 Encoded = tuple[str, Part | ValueError]
 """A trajectory's name, and its part or the error that it gave."""

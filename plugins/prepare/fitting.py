@@ -10,7 +10,7 @@ from emprot_core.contracts import DataSplit, Reader, Structure
 from emprot_core.data.store_format import make_index
 from emprot_core.errors import EmprotError
 
-from .encoding import Part
+from .parts import Part
 from .reading import read_chunks, residue_sequence
 
 Spans = Mapping[str, Sequence[tuple[int, int]]]

@@ -19,9 +19,10 @@ from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
 
 from . import fitting
-from .encoding import Encoder, Part, encode_trajectory, find_part, remove_unfinished
+from .encoding import Encoder, encode_trajectory
 from .encoding_progress import with_progress
 from .part_keys import part_keys
+from .parts import Part, find_part, remove_unfinished
 from .store_parts import write_stores
 from .store_report import report_store, training_command
 from .trajectory_files import find_trajectories
@@ -67,8 +68,7 @@ class Prepare:
                 because test trajectories must not be among them.
             fit_fraction: share of the frames of each, in (0, 1], taken from the start because test frames come later.
                 With a split, only the training frames among them are used.
-            on_error: what to do with a trajectory that is damaged or does not fit: "refuse" ends the run, "skip"
-                leaves the trajectory out; either names the file and the fault.
+            on_error: with a damaged trajectory, "refuse" ends the run and "skip" leaves it out; either names it.
             group_by: "sequence" puts trajectories with the same residue sequence in one group, that of the first.
             num_workers: number of processes that encode; 0 means one per core.
             split: a split to keep in every store, for runs that bind splits.Stored.

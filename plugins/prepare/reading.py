@@ -50,7 +50,9 @@ def _check_finite(chunk: Structure, path: Path, first_frame: int) -> None:
     if np.isfinite(chunk.coordinates).all():
         return
     frame, residue = (int(i) for i in np.argwhere(~np.isfinite(chunk.coordinates).all(axis=(2, 3)))[0])
-    called = "" if chunk.residues is None else " ({1} {0})".format(*chunk.residues[residue].tolist())
+    called = (
+        "" if chunk.residues is None else f" ({chunk.residues['name'][residue]} {chunk.residues['number'][residue]})"
+    )
     raise EmprotError(
         f"{path}: frame {first_frame + frame}, residue {residue}{called} has a coordinate that is not finite; "
         "repair the trajectory, or leave it out"

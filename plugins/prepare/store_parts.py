@@ -10,7 +10,7 @@ from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Split, Tokenizer, Vocabulary
 from emprot_core.data.store import CLASS_IDS, StoreWriter, split_array
 
-from .encoding import Part, part_ids
+from .parts import Part, part_ids, part_structure
 
 _BLOCK_TOKENS = 1 << 22
 
@@ -58,7 +58,8 @@ def _fill(
     for part in parts:
         ids = part_ids(folder, part, tokenizer)
         renumbered = ids if class_ids is None else _renumber(ids, class_ids, tokenizer.num_clusters)
-        writer.add(part.name, groups[part.name], renumbered, part.time_step_ns)
+        residues, backbone = part_structure(folder, part)
+        writer.add(part.name, groups[part.name], renumbered, part.time_step_ns, residues, backbone)
         if part.source:
             writer.add_source(part.source)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from emprot_core.data.store import TrajectoryStore
 
-from .encoding import Part
+from .parts import Part
 from .store_warnings import find_warnings
 
 _BLOCK_TOKENS = 1 << 22

@@ -12,7 +12,7 @@ from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Split
 from emprot_core.data.store import TrajectoryStore
 
-from .encoding import Part
+from .parts import Part
 
 SATURATED_PERSISTENCE = 0.9
 """Above this, little is left to forecast. On the sample, Protein Blocks (.945) and DSSP (.908) are above."""

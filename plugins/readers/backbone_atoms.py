@@ -5,30 +5,31 @@ from typing import Literal
 
 import numpy as np
 
+from emprot_core.contracts import RESIDUE_DTYPE
 from emprot_core.errors import EmprotError
 
-from .chunks import RESIDUE_TYPE
-
+ResidueRow = tuple[int, str, str, str, str]
+"""Number, insertion code, name, chain and segment, as RESIDUE_DTYPE has them."""
 Incomplete = Literal["refuse", "leave_out"]
 _ATOM_NAMES = (("N",), ("CA",), ("C",), ("O", "OT1", "OC1", "O1", "OXT"))  # the last residue's oxygen has many names
 
 
 def backbone_atoms(
-    residues: Sequence[tuple[int, str, Sequence[tuple[str, int]]]], incomplete: Incomplete
+    residues: Sequence[tuple[ResidueRow, Sequence[tuple[str, int]]]], incomplete: Incomplete
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """The backbone of residues, each given as its number, its name, and the name and index of each atom.
+    """The backbone of residues, each given as its row of the table, and the name and index of each atom.
 
     A residue without CA is a cap (ACE, NME) and is left out. If atoms share a name (alternate locations), the first
     counts.
 
     Returns:
-        residues (R,) of RESIDUE_TYPE, indices of their atoms (R, 4) int64, and a note on residues that were left out.
+        residues (R,) of RESIDUE_DTYPE, indices of their atoms (R, 4) int64, and a note on residues that were left out.
 
     Raises:
         EmprotError: a residue lacks N, C or O and `incomplete` is "refuse".
     """
     found, indices, lacking = [], [], []
-    for number, name, atoms in residues:
+    for row, atoms in residues:
         index: dict[str, int] = {}
         for atom, place in atoms:
             index.setdefault(atom, place)
@@ -37,9 +38,9 @@ def backbone_atoms(
         places = [next((index[n] for n in names if n in index), None) for names in _ATOM_NAMES]
         if None in places:
             lost = ", ".join(names[0] for names, place in zip(_ATOM_NAMES, places, strict=True) if place is None)
-            lacking.append(f"{name} {number} (no {lost})")
+            lacking.append(f"{row[2]} {row[0]}{row[1]} (no {lost})")
             continue
-        found.append((number, name[:4]))
+        found.append(row)
         indices.append(places)
     notes: tuple[str, ...] = ()
     if lacking:
@@ -50,4 +51,4 @@ def backbone_atoms(
                 "incomplete = 'leave_out'"
             )
         notes = (f"{len(lacking)} residues lack backbone atoms and were left out: {shown}",)
-    return np.array(found, dtype=RESIDUE_TYPE), np.array(indices, dtype=np.int64).reshape(-1, 4), notes
+    return np.array(found, dtype=RESIDUE_DTYPE), np.array(indices, dtype=np.int64).reshape(-1, 4), notes

@@ -8,8 +8,6 @@ CHAIN_BREAK_ANGSTROM = 2.0
 """C and the next N are not bonded above this distance; a peptide bond is 1.33 Angstrom long."""
 CHUNK_BYTES = 1 << 23
 """What a reader keeps in memory: the coordinates of all atoms in the file for the frames of a chunk."""
-RESIDUE_TYPE = np.dtype([("number", np.int32), ("name", "U4")])
-"""The dtype of Structure.residues."""
 
 
 def frames_per_chunk(num_atoms: int) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from emprot_core.contracts import Structure
+from emprot_core.contracts import RESIDUE_DTYPE, Structure
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
-from .chunks import RESIDUE_TYPE, frames_per_chunk
+from .chunks import frames_per_chunk
 from .frame_records import frame_number, load_record
 from .ids_npy import ids_structure
 from .layout import group_of, read_groups
@@ -183,6 +183,6 @@ def _residues(record: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | N
     broken = np.diff(numbers) != 1
     if chains.shape == (count,):
         broken |= chains[1:] != chains[:-1]
-    residues = np.zeros(count, RESIDUE_TYPE)
+    residues = np.zeros(count, RESIDUE_DTYPE)
     residues["number"] = numbers
     return np.concatenate([[0], np.cumsum(broken)]).astype(np.int32), residues

@@ -13,7 +13,7 @@ from emprot_core.contracts import Structure
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
-from .backbone_atoms import Incomplete, backbone_atoms
+from .backbone_atoms import Incomplete, ResidueRow, backbone_atoms
 from .chunks import chain_segments, frames_per_chunk
 from .layout import fill_in, group_of, match_layout, read_groups
 from .md_frames import read_frames
@@ -132,11 +132,14 @@ def _open_topology(topology: Path) -> Any:
 
 def _select(universe: Any, incomplete: Incomplete) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     protein = universe.select_atoms("protein").residues
-    listed = [
-        (int(r.resid), str(r.resname), list(zip(r.atoms.names.tolist(), r.atoms.indices.tolist(), strict=True)))
-        for r in protein
-    ]
+    listed = [(_row_of(r), list(zip(r.atoms.names.tolist(), r.atoms.indices.tolist(), strict=True))) for r in protein]
     return backbone_atoms(listed, incomplete)
+
+
+def _row_of(residue: Any) -> ResidueRow:
+    """A residue as the topology names it; a topology need not know insertion codes and chains."""
+    chain = residue.atoms[0].chainID if hasattr(residue.atoms[0], "chainID") else ""
+    return int(residue.resid), getattr(residue, "icode", ""), str(residue.resname), chain, str(residue.segid)
 
 
 def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Iterator[np.ndarray]:

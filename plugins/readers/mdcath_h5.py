@@ -106,7 +106,9 @@ def _select(domain: Any, path: Path, incomplete: Incomplete) -> tuple[np.ndarray
             f"{len(chains)}; expected one number"
         )
     runs = groupby(range(len(atoms)), key=lambda i: (chains[i], numbers[i], names[i]))
-    listed = [(number, name, [(atoms[i], i) for i in places]) for (_, number, name), places in runs]
+    listed = [
+        ((number, "", name, chain, ""), [(atoms[i], i) for i in places]) for (chain, number, name), places in runs
+    ]
     try:
         residues, indices, notes = backbone_atoms(listed, incomplete)
     except ValueError as error:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from emprot_core.contracts import Structure
+from emprot_core.contracts import RESIDUE_DTYPE, Structure
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
-from .chunks import RESIDUE_TYPE, chain_segments, frame_slices
+from .chunks import chain_segments, frame_slices
 from .hdf5 import dataset, open_hdf5, split_member, trajectory_dataset
 from .layout import group_of, read_groups
 
@@ -81,7 +81,8 @@ class Misato:
                     f"{path}: {member} has no backbone before its last molecule, expected a protein there"
                 )
             codes = np.asarray(dataset(entry, "atoms_residue", path))[atoms[:, 1]]
-            residues = np.array([(i, str(c)) for i, c in enumerate(codes.tolist(), start=1)], dtype=RESIDUE_TYPE)
+            residues = np.zeros(len(codes), RESIDUE_DTYPE)
+            residues["number"], residues["name"] = np.arange(1, len(codes) + 1), codes.astype(str)
             segments = chain_segments(coordinates[0][atoms])
             for frames in frame_slices(len(coordinates), len(elements)):
                 backbone = coordinates[frames][:, atoms].astype(np.float32, copy=False)

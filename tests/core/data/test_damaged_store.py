@@ -36,7 +36,7 @@ def replace_file(store: Path, name: str, array: np.ndarray) -> None:
         (b"[]", r"store\.json cannot be read"),
         (b"\xff\xfe", r"store\.json cannot be read"),
         (b"{}", r"store\.json cannot be read \(it has no 'format'\)"),
-        (b'{"format": "emprot-store", "version": 2}', "version 2, expected emprot-store version 1"),
+        (b'{"format": "emprot-store", "version": 3}', "version 3, expected emprot-store version 2"),
         (b'{"format": "emprot-store", "version": 1}', r"store\.json is damaged \(it has no 'vocabulary'\)"),
     ],
 )

@@ -29,7 +29,7 @@ def test_mdcath_gives_each_replica_of_each_temperature_under_its_name(tmp_path: 
     np.testing.assert_array_equal(structure.coordinates, frames[:, :, BACKBONE])
     assert (structure.group, structure.time_step_ns, structure.notes) == ("1abcA00", 1.0, ())
     assert structure.residues is not None
-    assert structure.residues.tolist() == [(number, "ALA") for number in range(1, 7)]
+    assert structure.residues[["number", "name", "chain"]].tolist() == [(number, "ALA", "A") for number in range(1, 7)]
 
 
 def test_mdcath_counts_the_frames_that_are_there(tmp_path: Path) -> None:
