@@ -88,9 +88,9 @@ def _do(options: argparse.Namespace) -> int:
         return _print(print_config(loaded))
     if options.check:
         return _print(f"no problem found in {', '.join(loaded.files)}; run.job = {loaded.get('run.job')}")
-    from emprot_core.jobs.run import run_job
+    from emprot_core.jobs.run import directory_of, run_job
 
-    return run_job(loaded, fresh=options.fresh)
+    return run_job(loaded, directory_of(loaded, options.fresh))
 
 
 def _tell(options: argparse.Namespace) -> int:

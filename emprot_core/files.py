@@ -9,10 +9,11 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _MARK = "# sha256 "
 _log = logging.getLogger("emprot")
@@ -48,6 +49,29 @@ def write_atomically(path: Path, data: bytes | memoryview) -> str:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     return digest
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, for content that does not fit into memory; it appears at `path` whole, or not at all.
+
+    Raises:
+        OSError: the file could not be written. The message names it.
+    """
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def write_hashed_text(path: Path, text: str) -> None:

@@ -9,12 +9,14 @@ import emprot_core
 from emprot_core import contracts, kernels
 from emprot_core.hooks.base import Hook
 from emprot_core.jobs.load import load_run
+from emprot_core.jobs.python import forecast, run
 from emprot_core.registry import register
 
 
 def test_the_package_offers_these_names() -> None:
-    assert emprot_core.__all__ == ["Hook", "load_run", "register"]
+    assert emprot_core.__all__ == ["Hook", "forecast", "load_run", "register", "run"]
     assert (emprot_core.Hook, emprot_core.load_run, emprot_core.register) == (Hook, load_run, register)
+    assert (emprot_core.forecast, emprot_core.run) == (forecast, run)
 
 
 def test_public_names_show_in_dir() -> None:
@@ -34,7 +36,7 @@ def test_importing_the_package_needs_neither_torch_nor_gin() -> None:
 
 @pytest.mark.parametrize("package", [contracts, kernels], ids=lambda package: package.__name__)
 def test_a_package_exports_all_that_it_lists_in_order(package) -> None:
-    assert package.__all__ == sorted(package.__all__)
+    assert package.__all__ == sorted(package.__all__, key=lambda name: (not name.isupper(), name))
     assert all(hasattr(package, name) for name in package.__all__)
 
 

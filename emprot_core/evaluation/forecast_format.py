@@ -8,7 +8,6 @@ Where C is large, `probabilities` may be (W, F, N, k) with `classes` (W, F, N, k
 The other classes share what is left of 1.
 """
 
-import io
 import json
 import tokenize
 import zipfile
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.errors import EmprotError
-from emprot_core.files import write_atomically
+from emprot_core.files import write_atomically, written_atomically
 
 AXES = {
     "trajectory": "(W,) the name of the trajectory of each window",
@@ -45,17 +44,17 @@ def write_forecast(
 
     Args:
         path: of the .npz file.
-        trajectory, last_frame, probabilities, classes: see AXES.
+        trajectory, last_frame, probabilities, classes: see AXES; an array that is mapped into memory is not read whole.
         windows_digest: that of the windows in `emprot-run --specs RUN`.
         facts: what else forecast.json shall say, as JSON values.
     """
-    path, content = Path(path), io.BytesIO()
+    path = Path(path)
     arrays = {"trajectory": np.asarray(trajectory, str), "last_frame": np.asarray(last_frame, np.int64)}
     arrays["probabilities"] = np.asarray(probabilities, np.float32)
     if classes is not None:
         arrays["classes"] = np.asarray(classes, np.int32)
-    np.savez(content, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, content.getbuffer())
+    with written_atomically(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
     axes = {name: AXES[name] for name in arrays}
     record = {"format": "emprot-forecast", "version": 1, "axes": axes, "windows_digest": windows_digest, **facts}
     write_atomically(path.with_suffix(".json"), f"{json.dumps(record, indent=1)}\n".encode())

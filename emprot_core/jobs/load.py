@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,8 +74,23 @@ class StoredRun:
     @property
     def stores(self) -> Record:
         """What the run kept about its stores; nothing, if its data are read from none."""
+        return self._kept.get("stores", {})
+
+    @property
+    def input_frames(self) -> int:
+        """T, the frames of a batch.
+
+        Raises:
+            CheckpointError: the run was made by an older version.
+        """
+        if "input_frames" not in self._kept:
+            raise CheckpointError(f"{self.directory}/settings.json has no input_frames: an older version made the run")
+        return self._kept["input_frames"]
+
+    @cached_property
+    def _kept(self) -> dict[str, Any]:
         path = self.directory / "settings.json"
-        return read_hashed_json(path).get("stores", {}) if path.is_file() else {}
+        return read_hashed_json(path) if path.is_file() else {}
 
     @property
     def fitted_for(self) -> str:

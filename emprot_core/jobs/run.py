@@ -16,6 +16,7 @@ from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.randomness import seed_everything, use_deterministic_algorithms
 from emprot_core.registry import register
 
+REFUSED = 2
 _log = logging.getLogger("emprot")
 
 
@@ -43,8 +44,15 @@ class RunSettings:
     init_from: str | None = None
 
 
-def run_job(config: Config, fresh: bool = False) -> int:
-    """Build and run `run.job`; `fresh` takes the next free directory instead of continuing in an old one.
+def directory_of(config: Config, fresh: bool = False) -> Path:
+    """The run directory that a config names; `fresh` takes the next free one instead of continuing in an old one."""
+    given = config.get("run.directory")
+    directory = Path(given or Path("runs") / Path(config.files[0]).stem).expanduser()
+    return _next_free(directory) if fresh else directory
+
+
+def run_job(config: Config, directory: Path) -> int:
+    """Build and run `run.job`.
 
     Returns:
         The exit status: 0 if done, 2 if refused, 130 or 143 if the run left early and can be resumed.
@@ -56,21 +64,20 @@ def run_job(config: Config, fresh: bool = False) -> int:
     use_deterministic_algorithms(device, settings.deterministic)
     with _log_on_terminal(), process_group(device):
         seed_everything(settings.seed)
-        directory = Path(settings.directory or Path("runs") / Path(config.files[0]).stem).expanduser()
         context = RunContext(
-            directory=_next_free(directory) if fresh else directory,
+            directory=directory,
             seed=settings.seed,
             device=device,
             config=config,
             allow_config_change=settings.allow_config_change,
             init_from=settings.init_from,
         )
-        barrier()  # all ranks must find the next free directory before one of them makes it
+        barrier()  # all ranks must have found the next free directory before one of them makes it
         try:
             return build_job().run(context) or 0
         except RunRefused as refusal:
             _log.error("error: %s", refusal)
-            return 2
+            return REFUSED
 
 
 def _next_free(directory: Path) -> Path:

@@ -121,15 +121,16 @@ class RunDirectory:
             "  or start anew in another directory: run.directory=runs/other, or --fresh"
         )
 
-    def begin(self, stores: Record) -> None:
+    def begin(self, stores: Record, input_frames: int) -> None:
         """Write the files that exist before the first step. config.gin is last: if it exists, so must index.json.
 
         Args:
             stores: where the data lie (jobs.stores).
+            input_frames: T of its batches.
         """
         if self._is_writer:
             self.checkpoints.create()
-            record = {"settings": self._context.config.settings(), "stores": stores}
+            record = {"settings": self._context.config.settings(), "stores": stores, "input_frames": input_frames}
             write_hashed_json(self.path / "settings.json", record)
             write_hashed_text(self.path / "config.gin", self._context.config.text())
 

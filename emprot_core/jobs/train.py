@@ -116,7 +116,8 @@ class Train:
             MetricsLog(directory.path / "metrics.jsonl"),
         )
         self._go_on(directory)
-        directory.begin(stores_of(self.data, directory.path))
+        first = next(iter(self.data.all_windows("train")))
+        directory.begin(stores_of(self.data, directory.path), first["input_cluster_ids"].shape[1])
 
     def _go_on(self, directory: RunDirectory) -> None:
         """Continue from the newest valid checkpoint, which must be the same on every rank."""

@@ -110,5 +110,5 @@ def test_no_gin_frame_is_above_the_loop(own_registry: None):
     from emprot_core.jobs.run import run_job
 
     with pytest.raises(RuntimeError) as caught:
-        run_job(config)
+        run_job(config, Path("runs/any"))
     assert caught.value.args == (False, True)
