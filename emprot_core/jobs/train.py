@@ -116,8 +116,9 @@ class Train:
             MetricsLog(directory.path / "metrics.jsonl"),
         )
         self._go_on(directory)
-        first = next(iter(self.data.all_windows("train")))
-        directory.begin(stores_of(self.data, directory.path), first["input_cluster_ids"].shape[1])
+        first = next(iter(self.data.all_windows("train")), None)  # None: no target is known, which the loader will say
+        input_frames = 0 if first is None else first["input_cluster_ids"].shape[1]
+        directory.begin(stores_of(self.data, directory.path), input_frames)
 
     def _go_on(self, directory: RunDirectory) -> None:
         """Continue from the newest valid checkpoint, which must be the same on every rank."""

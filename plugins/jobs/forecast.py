@@ -26,6 +26,7 @@ from emprot_core.registry import register
 
 from .forecast_pass import Collected, collect
 from .forecast_windows import Frames, Store, Windows, store_of, windows_at, windows_of_split
+from .kinetics_report import write_kinetics
 from .residue_values import TITLES, Value, as_csv
 from .rollout_store import Origin, write_rollouts
 from .rollouts import Plan, Sampler, Start, Way
@@ -58,6 +59,7 @@ class Forecast:
         way: Way = "one_step",
         temperature: float = 1.0,
         top_p: float = 1.0,
+        kinetics: bool = False,
         colour: Value = "change_probability",
         formats: Sequence[Format] = ("pdb",),
         top_k: int = 256,
@@ -77,6 +79,7 @@ class Forecast:
             way: "one_step" draws frame by frame; "direct" draws as many frames at once as the model forecasts.
             temperature: of the drawing; below 1 residues change less often than they should.
             top_p: the share of probability that is drawn from.
+            kinetics: write kinetics.json: whether rollouts move as the simulation does (extra `kinetics`).
             colour: what the B-factors hold.
             formats: of the structure files.
             top_k: with more classes than that, only so many are kept of each row.
@@ -96,7 +99,7 @@ class Forecast:
         self._rollouts, self._rollout_frames = rollouts, rollout_frames
         self._sampler, self._way = Sampler(temperature, top_p), way
         self._colour: Value = colour
-        self._formats, self._top_k = formats, top_k
+        self._formats, self._top_k, self._kinetics = formats, top_k, kinetics
 
     def run(self, context: RunContext) -> None:
         """
@@ -125,6 +128,8 @@ class Forecast:
             made_by = [run.fitted_for, run.state["step"], self._forecaster, ground.data.digest, self._rollouts]
             origins = list(self._origins(found, store, run.input_frames))
             write_rollouts(self._output / "rollouts", forecaster, origins, store, self._rollouts, plan, made_by)
+            if self._kinetics:
+                write_kinetics(self._output, origins, store, self._rollouts)
         _log.info("forecast of %d windows of %d trajectories: %s", len(windows.last_frame), len(tables), self._output)
 
     def _forecasters(
@@ -192,4 +197,4 @@ class Forecast:
                 last = int(self._frames[0])
             past = np.array(ids[max(0, last + 1 - input_frames) : last + 1])
             record = store.index[row]
-            yield Origin(row, Start(name, str(record["group"]), float(record["time_step_ns"]), past))
+            yield Origin(row, last, Start(name, str(record["group"]), float(record["time_step_ns"]), past))

@@ -23,9 +23,10 @@ _SEEDS_AT_ONCE = 32
 
 
 class Origin(NamedTuple):
-    """A trajectory that rollouts begin from: its row in the store, and where."""
+    """A trajectory that rollouts begin from: its row in the store, the last frame before them, and what is known."""
 
     row: int
+    last_frame: int
     start: Start
 
 
@@ -51,7 +52,7 @@ def write_rollouts(
     groups = [range(i, min(i + _SEEDS_AT_ONCE, num_rollouts)) for i in range(0, num_rollouts, _SEEDS_AT_ONCE)]
     total = len(origins) * num_rollouts * plan.num_frames
     with tqdm(total=total, desc="rollouts", unit=" frames", disable=None) as progress:
-        for row, start in origins:
+        for row, _, start in origins:
             for seeds in groups:
                 for chunk in _chunks(folder / f"{row}-{seeds[0]}", plan.num_frames):
                     if not chunk.is_file():
@@ -61,7 +62,7 @@ def write_rollouts(
         source = store.stores[0] if isinstance(store, JoinedStores) else store
         for file in source.vocabulary_arrays:
             writer.add_array(Path(file).stem, source.array(Path(file).stem))
-        for row, start in origins:
+        for row, _, start in origins:
             structure = store.structure(row) or (None, None)
             for seed in range(num_rollouts):
                 ids = _whole(folder / "whole.npy", folder / f"{row}-{seed - seed % _SEEDS_AT_ONCE}", seed, plan)

@@ -93,6 +93,17 @@ def test_rollouts_are_a_store_that_begins_before_the_first_test_frame(run, tmp_p
     assert trained == 0
 
 
+def test_kinetics_stand_beside_both_controls_where_asked_for(run, tmp_path, capsys) -> None:
+    more = ["Forecast.rollouts=2", "Forecast.rollout_frames=40", "Forecast.forecaster=markov", "Forecast.kinetics=True"]
+    assert forecast(run, tmp_path, *more) == 0
+    record = json.loads((tmp_path / "kinetics.json").read_text())["prolif_5ht1b"]
+    assert record["frames"] == [205, 245]  # debug.gin takes every eighth window
+    assert set(record["rows"]) == {"rollouts", "simulation before", "independent draws"}
+    assert record["rows"]["simulation before"]["change_rate_ratio"] == pytest.approx(0.93, abs=0.05)
+    assert "fewer than 1000" in record["warning"]
+    assert "Chapman-Kolmogorov of the rollouts" in capsys.readouterr().err
+
+
 def test_frames_are_chosen_by_number_or_the_last_one_of_each_trajectory(run, tmp_path) -> None:
     assert forecast(run, tmp_path / "a", "Forecast.frames=[30, 249]") == 0
     with np.load(tmp_path / "a" / "forecast.npz") as arrays:

@@ -103,7 +103,7 @@ def store(tmp_path):
 def test_an_interrupted_store_of_rollouts_goes_on_from_its_chunks(store, tmp_path, monkeypatch):
     monkeypatch.setattr("emprot_plugins.jobs.rollout_store._FRAMES_A_CHUNK", 10)
     monkeypatch.setattr("emprot_plugins.jobs.rollout_store._SEEDS_AT_ONCE", 2)
-    arguments = ([Origin(0, START)], store, 3, plan(25), "model of step 7")
+    arguments = ([Origin(0, 1, START)], store, 3, plan(25), "model of step 7")
     write_rollouts(tmp_path / "whole", Markov(), *arguments)
 
     class Dies(Markov):
@@ -130,5 +130,5 @@ def test_chunks_of_other_arguments_are_not_used(store, tmp_path):
     (tmp_path / "rollouts.parts" / "0-0").mkdir(parents=True)
     np.save(tmp_path / "rollouts.parts" / "0-0" / "0-5.npy", np.zeros((2, 5, 4), np.int32))
     (tmp_path / "rollouts.parts" / "key").write_text("another")
-    write_rollouts(tmp_path / "rollouts", Markov(), [Origin(0, START)], store, 2, plan(5), "model")
+    write_rollouts(tmp_path / "rollouts", Markov(), [Origin(0, 1, START)], store, 2, plan(5), "model")
     assert (TrajectoryStore(tmp_path / "rollouts").ids(0) == drawn([0], plan(5))[0]).all()
