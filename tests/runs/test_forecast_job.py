@@ -99,7 +99,7 @@ def test_kinetics_stand_beside_both_controls_where_asked_for(run, tmp_path, caps
     record = json.loads((tmp_path / "kinetics.json").read_text())["prolif_5ht1b"]
     assert record["frames"] == [205, 245]  # debug.gin takes every eighth window
     assert set(record["rows"]) == {"rollouts", "simulation before", "independent draws"}
-    assert record["rows"]["simulation before"]["change_rate_ratio"] == pytest.approx(0.93, abs=0.05)
+    assert record["rows"]["simulation before"]["change_rate_ratio"] == pytest.approx(0.98, abs=0.03)
     assert "fewer than 1000" in record["warning"]
     assert "Chapman-Kolmogorov of the rollouts" in capsys.readouterr().err
 
