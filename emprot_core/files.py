@@ -42,7 +42,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> str:
         if sha256(temporary) != digest:
             raise OSError(errno.EIO, "the disk gives back other bytes than were written")
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
@@ -66,7 +66,7 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
@@ -123,7 +123,7 @@ def fault_of(path: Path, digest: str) -> str:
         return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return "" if whole else "is damaged: its SHA-256 differs from the one in index.json"
+    return "" if whole else "is damaged: its SHA-256 differs from the one that was recorded"
 
 
 def is_name_of(path: Path, name: Path) -> bool:
@@ -165,7 +165,13 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Make what was written to a file durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(directory: Path) -> None:
     """Make renames in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -61,6 +61,7 @@ class TrajectoryStore:
         self.digest = hashlib.sha256(text).hexdigest()
         self.vocabulary = meta["vocabulary"]
         self.sources: list[dict[str, Any]] = meta["sources"]
+        self.prepared: dict[str, Any] = meta["prepared"]
         self.vocabulary_arrays = vocabulary_arrays(meta["files"])
         self._check_files(meta["files"], verify)
         self._shards: dict[int, np.ndarray] = {}

@@ -1,6 +1,6 @@
 """What a trajectory store looks like on disk, and the checks that its reader and writer share.
 
-store.json       format, version, vocabulary, sources and licences, SHA-256 and size of each file
+store.json       format, version, vocabulary, sources and licences, which frames were taken, SHA-256 and size of files
 index.npy        a structured array, one row for each trajectory (INDEX_FIELDS)
 ids-00000.npy    flat shards, int16 or int32: the frames x residues of one trajectory after another
 structures.npy   what data.structures describes: residue tables and reference backbones, in four files
@@ -111,6 +111,7 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
         vocabulary = Vocabulary(**meta["vocabulary"])
         files = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in meta["files"].items()}
         num_clusters, sources = vocabulary.num_clusters, meta["sources"]
+        prepared = dict(meta.get("prepared", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged ({_reason(error)}); copy or prepare the store again") from error
     if type(num_clusters) is not int or num_clusters < 1 or not isinstance(sources, list) or "index.npy" not in files:
@@ -118,7 +119,7 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
             f"{path} is damaged: got num_clusters = {num_clusters!r}, files {sorted(files)}, expected a positive "
             "number, and index.npy among the files; copy or prepare the store again"
         )
-    return {"vocabulary": vocabulary, "sources": sources, "files": files}
+    return {"vocabulary": vocabulary, "sources": sources, "files": files, "prepared": prepared}
 
 
 def check_ids(ids: np.ndarray, num_clusters: int, where: str, remedy: str, first_frame: int = 0) -> None:

@@ -22,6 +22,7 @@ from emprot_core.data.store_format import (
     shard_name,
 )
 from emprot_core.data.structures import StructureTable
+from emprot_core.files import sync_directory, sync_file
 
 SHARD_TOKENS = 1 << 26
 """The most IDs in a shard, unless a single trajectory has more."""
@@ -62,6 +63,7 @@ class StoreWriter:
         _to_json(f"the tokenizer of {vocabulary.name}", dict(vocabulary.tokenizer))
         for source in sources:
             self.add_source(source)
+        self.prepared: dict[str, Any] = {}  # JSON values on how the frames were chosen
 
     def __enter__(self) -> "StoreWriter":
         self._new_parents = [parent for parent in self._temporary.parents if not parent.exists()]
@@ -171,11 +173,17 @@ class StoreWriter:
         }
         sources = list(self._sources.values())
         meta = {"format": FORMAT, "version": VERSIONS[-1], "vocabulary": vocabulary, "sources": sources, "files": files}
+        if self.prepared:
+            meta["prepared"] = self.prepared
         (self._temporary / "store.json").write_text(_to_json("store.json", meta, indent=1) + "\n", encoding="utf-8")
+        for path in self._temporary.iterdir():
+            sync_file(path)
+        sync_directory(self._temporary)
         try:
             os.rename(self._temporary, self.directory)
         except OSError as error:
             raise StoreError(f"{self.directory} appeared while the store was written; remove it") from error
+        sync_directory(self.directory.parent)
 
 
 def _to_json(what: str, value: Mapping[str, Any], indent: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """Encodes one trajectory file into a part: cluster IDs in a folder of parts. This is the work of a Prepare worker."""
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,6 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
     for output in outputs:
         output.close()
     assert first is not None
-    write_structure(stem, first)
     spent = {output.name: output.seconds for output in outputs}
     part = Part(
         name=name,
@@ -64,6 +64,7 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
         encode_s=spent,
         sha256={output.name: output.digest.hexdigest() for output in outputs},
         empty_residues={output.name: output.empty_residues() for output in outputs},
+        structure_sha256=write_structure(stem, first),
         num_ends=0 if first.cluster_ids is not None else 4 * (1 + int((np.diff(first.segments) != 0).sum())),
     )
     write_record(stem, part, key)
@@ -110,6 +111,9 @@ class _IdFile:
         return [] if self._seen is None else np.flatnonzero(~self._seen).tolist()
 
     def close(self) -> None:
+        """Close the file, whose content is on the disk then."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
 
     def remove(self) -> None:

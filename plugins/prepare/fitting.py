@@ -1,10 +1,12 @@
 """Chooses the frames that tokenizers learn from: only those that no run holds out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from emprot_core.contracts import DataSplit, Reader, Structure
 from emprot_core.data.store_format import make_index
@@ -41,6 +43,48 @@ def measure(reader: Reader, name: str, path: Path) -> Measured:
     return Measured(
         name, first.group or name, residue_sequence(first), num_frames, first.coordinates.shape[1], first.time_step_ns
     )
+
+
+def choose_spans(
+    reader: Reader,
+    trajectories: Mapping[str, Path],
+    fit_on: Sequence[str],
+    fraction: float,
+    group_by: Literal["group", "sequence"],
+    split: DataSplit | None,
+    skip: Callable[[str, ValueError], None],
+) -> Spans:
+    """The frames that tokenizers learn from; none if `fit_on` is empty.
+
+    Args:
+        fit_on: patterns for the names of the trajectories.
+        fraction: share of the frames of each, from the start.
+        skip: told of each trajectory that cannot be read.
+
+    Raises:
+        EmprotError: `fit_on` matches no trajectory, or no frame is left.
+    """
+    if not fit_on:
+        return {}
+    chosen = [name for name in trajectories if any(fnmatch.fnmatchcase(name, p) for p in fit_on)]
+    if not chosen:
+        raise EmprotError(f"Prepare.fit_on = {list(fit_on)} matches none of {', '.join(trajectories)}")
+    measured: dict[str, Measured] = {}
+    looked_at = chosen if split is None else list(trajectories)  # a split depends on all of them
+    for name in tqdm(looked_at, desc="counting frames to learn from", unit=" trajectory", disable=None):
+        try:
+            measured[name] = measure(reader, name, trajectories[name])
+        except ValueError as error:
+            skip(name, error)
+    every = list(measured.values())
+    spans = first_frames([measured[name] for name in chosen if name in measured], fraction)
+    spans = inside_training(spans, every, groups_of(every, group_by), split)
+    if not spans:
+        raise EmprotError(
+            f"Prepare.fit_on = {list(fit_on)} leaves no frame to learn from: the split holds out, or the readers "
+            f"refuse, all of {', '.join(chosen[:8])}; name other trajectories"
+        )
+    return spans
 
 
 def groups_of(trajectories: Iterable[Extent], group_by: Literal["group", "sequence"]) -> dict[str, str]:

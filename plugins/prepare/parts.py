@@ -6,8 +6,7 @@ or by other tokenizers.
 """
 
 import hashlib
-import json
-import os
+import logging
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,9 @@ import numpy as np
 
 from emprot_core.contracts import Structure, Tokenizer
 from emprot_core.data.structures import residue_table
+from emprot_core.files import Damaged, fault_of, read_hashed_json, sha256, write_hashed_json, written_atomically
+
+_log = logging.getLogger("emprot")
 
 
 class Part(NamedTuple):
@@ -34,16 +36,33 @@ class Part(NamedTuple):
     encode_s: dict[str, float]  # CPU seconds, by tokenizer
     sha256: dict[str, str]  # of the IDs, by tokenizer
     empty_residues: dict[str, list[int]]  # residues without an ID in any frame, by tokenizer
+    structure_sha256: str  # of the file of its structure, "" if there is none
     num_ends: int  # how many residues may lack IDs without harm: two per end of a stretch; 0 for IDs of the user
 
 
 def find_part(folder: Path, name: str, key: str) -> Part | None:
-    """The part of a trajectory that was encoded earlier with the same key, or None."""
+    """The part of a trajectory that was encoded earlier with the same key, or None. One that is damaged is logged."""
     path = part_stem(folder, name).with_suffix(".json")
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return Part(**record["part"]) if record["key"] == key else None
+    try:
+        record = read_hashed_json(path)
+        part = Part(**record["part"])
+    except (Damaged, KeyError, TypeError) as damage:
+        _log.warning("%s; %s is encoded again", damage, name)
+        return None
+    if record["key"] != key:
+        return None
+    stem = part_stem(folder, name)
+    for tokenizer, digest in part.sha256.items():
+        if fault := fault_of(_id_file(stem, tokenizer), digest):
+            _log.warning("%s %s; %s is encoded again", _id_file(stem, tokenizer), fault, name)
+            return None
+    structure = _structure_file(stem)
+    if part.structure_sha256 and fault_of(structure, part.structure_sha256):
+        _log.warning("%s is missing or damaged; %s is encoded again", structure, name)
+        return None
+    return part
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -58,8 +77,7 @@ def remove_unfinished(folder: Path) -> None:
 
 def part_ids(folder: Path, part: Part, tokenizer: Tokenizer) -> np.ndarray:
     """(frames, residues) IDs of a part, memory-mapped."""
-    stem = part_stem(folder, part.name)
-    path = stem.with_name(f"{stem.name}.{tokenizer.name}.ids")
+    path = _id_file(part_stem(folder, part.name), tokenizer.name)
     return np.memmap(path, id_type(tokenizer), mode="r", shape=(part.num_frames, part.num_residues))
 
 
@@ -72,14 +90,24 @@ def part_structure(folder: Path, part: Part) -> tuple[np.ndarray | None, np.ndar
         return arrays["residues"], arrays.get("backbone")
 
 
-def write_structure(stem: Path, first: Structure) -> None:
-    """Keep the residues of a trajectory, and the backbone of its first frame if there are coordinates."""
+def write_structure(stem: Path, first: Structure) -> str:
+    """Keep the residues of a trajectory, and the backbone of its first frame if there are coordinates.
+
+    Returns:
+        The SHA-256 of the file, "" if the residues are unknown.
+    """
     if first.residues is None:
-        return
+        return ""
     arrays = {"residues": residue_table(first.residues)}
     if first.coordinates.shape[2]:
         arrays["backbone"] = first.coordinates[0]
-    np.savez(_structure_file(stem), **arrays)  # type: ignore[arg-type]
+    with written_atomically(_structure_file(stem)) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    return sha256(_structure_file(stem))
+
+
+def _id_file(stem: Path, tokenizer: str) -> Path:
+    return stem.with_name(f"{stem.name}.{tokenizer}.ids")
 
 
 def _structure_file(stem: Path) -> Path:
@@ -93,9 +121,7 @@ def part_stem(folder: Path, name: str) -> Path:
 
 def write_record(stem: Path, part: Part, key: str) -> None:
     """Write the record of a part, which makes it count."""
-    temporary = stem.with_suffix(".partial")
-    temporary.write_text(json.dumps({"key": key, "part": part._asdict()}), encoding="utf-8")
-    os.replace(temporary, stem.with_suffix(".json"))
+    write_hashed_json(stem.with_suffix(".json"), {"key": key, "part": part._asdict()})
 
 
 def id_type(tokenizer: Tokenizer) -> np.dtype:

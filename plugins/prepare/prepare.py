@@ -1,16 +1,14 @@
 """Makes trajectory stores from the files of simulations."""
 
-import fnmatch
 import logging
 import os
 import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Literal
-
-from tqdm import tqdm
 
 from emprot_core.contracts import DataSplit, Reader, Tokenizer
 from emprot_core.data.store import StoreError, TrajectoryStore
@@ -23,13 +21,14 @@ from .encoding import Encoder, encode_trajectory
 from .encoding_progress import with_progress
 from .part_keys import part_keys
 from .parts import Part, find_part, remove_unfinished
+from .publishing import finish_earlier, held, publish
+from .selected_frames import Place, SelectedFrames
 from .store_parts import write_stores
 from .store_report import report_store, training_command
 from .trajectory_files import find_trajectories
 from .workers import run_in_workers
 
-_log = logging.getLogger("emprot")
-_PARTS, _UNSEEN = ".parts", "stores"
+_log, _PARTS, _UNSEEN = logging.getLogger("emprot"), ".parts", "stores"
 
 
 @register("job")
@@ -37,11 +36,9 @@ class Prepare:
     """Reads trajectories, turns them into cluster IDs, and writes one store per tokenizer: <output>/<its name>.
 
     A trajectory is named by its path below the common folder of all, without the suffix; if the reader knows no
-    protein, that name is also its group. Stores appear only once all are complete, read back, and checked for hashes
-    and IDs. <output>/<name>.report.json says what a store holds and what looks wrong.
-
-    Trajectories are encoded into <output>/.parts, several at a time. If Prepare was interrupted, running it again goes
-    on with the missing ones. A part is used again only while its files, reader and tokenizers are unchanged.
+    protein, that name is also its group. Stores appear once all are complete and checked. <output>/<name>.report.json
+    says what a store holds and what looks wrong. An interrupted Prepare goes on from <output>/.parts, whose parts are
+    used again while their files, reader and tokenizers are unchanged.
     """
 
     def __init__(
@@ -57,22 +54,28 @@ class Prepare:
         num_workers: int = 1,
         split: DataSplit | None = None,
         compact: bool = False,
+        start: Place = 0,
+        stop: Place | None = None,
+        stride: Place = 1,
+        add: bool = False,
     ):
         """
         Args:
             source: files, patterns of files (`runs/**/*.xtc`), or sample:coordinates.
             reader: reads those files.
             tokenizers: each of them gets one store.
-            output: directory for the stores, none of which may exist yet.
-            fit_on: patterns for the names of the trajectories that tokenizers learn from. It is empty by default,
-                because test trajectories must not be among them.
+            output: directory for the stores.
+            fit_on: patterns of the trajectories that tokenizers learn from; no test trajectory may be among them.
             fit_fraction: share of the frames of each, in (0, 1], taken from the start because test frames come later.
                 With a split, only the training frames among them are used.
-            on_error: with a damaged trajectory, "refuse" ends the run and "skip" leaves it out; either names it.
-            group_by: "sequence" puts trajectories with the same residue sequence in one group, that of the first.
-            num_workers: number of processes that encode; 0 means one per core.
-            split: a split to keep in every store, for runs that bind splits.Stored.
+            on_error: a damaged trajectory ends the run ("refuse") or is left out ("skip"); either names it.
+            group_by: "sequence" puts trajectories of one residue sequence in one group, that of the first.
+            num_workers: processes that encode; 0 means one per core.
+            split: kept in every store, for splits.Stored.
             compact: renumber the classes that occur as 0, 1, ...; the store keeps their former IDs (class_ids).
+            start, stop, stride: every stride-th frame of a trajectory from start to before stop; numbers of frames, or
+                times such as '10 ns', which need the reader's time_step_ns.
+            add: add the trajectories to the stores that exist in the output, which must have the same vocabulary.
 
         Raises:
             EmprotError: an option is out of range, or tokenizers are missing or have the same name.
@@ -82,14 +85,16 @@ class Prepare:
             raise EmprotError(f"Prepare.tokenizers are {names}, expected one or more of different names")
         for name, value, is_fine, expected in (
             ("fit_fraction", fit_fraction, 0 < fit_fraction <= 1, "a number in (0, 1]"),
-            ("on_error", on_error, on_error in ("refuse", "skip"), "'refuse' or 'skip'"),
-            ("group_by", group_by, group_by in ("group", "sequence"), "'group' or 'sequence'"),
             ("num_workers", num_workers, num_workers >= 0, "a number of processes, or 0 for all cores"),
         ):
             if not is_fine:
                 raise EmprotError(f"Prepare.{name} is {value!r}, expected {expected}")
+        if add and (split is not None or compact):
+            raise EmprotError("Prepare.add takes neither Prepare.split nor Prepare.compact; prepare all of it anew")
         self.source = [source] if isinstance(source, str) else list(source)
-        self.reader, self.tokenizers, self.output = reader, tokenizers, Path(output)
+        self.frames = SelectedFrames(reader, start, stop, stride)
+        self.reader: Reader = reader if self.frames.takes_all else self.frames
+        self.tokenizers, self.output, self.add = tokenizers, Path(output), add
         self.fit_on, self.fit_fraction, self.num_workers = fit_on, fit_fraction, num_workers or os.cpu_count() or 1
         self.on_error, self.group_by = on_error, group_by
         self.split, self.compact = split, compact
@@ -100,11 +105,12 @@ class Prepare:
 
         Raises:
             EmprotError: no file matches, one cannot be read or encoded, or `fit_on` matches no trajectory.
-            StoreError: a store exists already.
+            StoreError: a store exists already, or another Prepare is writing there.
             RunRefused: a library that the reader needs is not installed.
         """
         try:
-            self._run()
+            with held(self.output):
+                self._run()
         except ModuleNotFoundError as error:
             raise RunRefused(str(error)) from error
         except KeyboardInterrupt:
@@ -114,60 +120,54 @@ class Prepare:
 
     def _run(self) -> None:
         started = time.perf_counter()
-        self._refuse_existing()
-        trajectories = find_trajectories(self.source, self.reader)
+        if finished := finish_earlier(self._parts, self.output):
+            _log.info("finished what an interrupted Prepare began: %s in %s", ", ".join(finished), self.output)
+            return
+        earlier = self._existing()
+        trajectories = find_trajectories(self.source, self.frames.reader)
         learnt, skipped = self._fit(trajectories)
         parts, new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
         groups = fitting.groups_of(parts, self.group_by)
         fitting.check_still_inside(learnt, fitting.inside_training(learnt, parts, groups, self.split), parts)
         spans = None if self.split is None else self.split.spans(fitting.index_of(parts, groups))
         unseen = self._parts / _UNSEEN
-        write_stores(unseen, self.tokenizers, parts, self._parts, groups, spans, self.compact)
+        chosen = (self.compact, earlier, self.frames.description())
+        write_stores(unseen, self.tokenizers, parts, self._parts, groups, spans, *chosen)
         elapsed_s = time.perf_counter() - started
-        reports = {}
-        for name in (tokenizer.name for tokenizer in self.tokenizers):
-            store = TrajectoryStore(unseen / name, verify=True)
-            reports[name] = report_store(store, self.output / name, parts, skipped, new, elapsed_s)
-        self._refuse_existing()  # check again, because hours may have passed: publish all or none
-        for name, report in reports.items():
+        places = {tokenizer.name: self.output / tokenizer.name for tokenizer in self.tokenizers}
+        opened = {name: TrajectoryStore(unseen / name, verify=True) for name in places}
+        reports = [report_store(opened[name], places[name], parts, skipped, new, elapsed_s) for name in places]
+        self._existing()  # check again, because hours may have passed: publish all or none
+        for name, report in zip(places, reports, strict=True):
             report.write(self.output / f"{name}.report.json")
             _log.info("%s", "\n".join(report.lines()))
-            os.rename(unseen / name, self.output / name)
+        publish(self._parts, unseen, self.output, places)
         _log.info("%d of %d trajectories were encoded now, in %.1f s", len(new), len(parts), elapsed_s)
-        for folder in (self.output / name for name in reports):
-            _log.info("train on it: %s", training_command(folder, TrajectoryStore(folder)))
+        for place in places.values():
+            _log.info("train on it: %s", training_command(place, TrajectoryStore(place)))
         shutil.rmtree(self._parts)
 
-    def _refuse_existing(self) -> None:
-        for store in (self.output / tokenizer.name for tokenizer in self.tokenizers):
+    def _existing(self) -> dict[str, TrajectoryStore]:
+        """The stores that are added to, by name; StoreError if one exists and is not, or the other way round."""
+        places = {tokenizer.name: self.output / tokenizer.name for tokenizer in self.tokenizers}
+        if self.add:
+            return {name: TrajectoryStore(store) for name, store in places.items()}
+        for store in places.values():
             if store.exists() or store.is_symlink():
                 kept = f"; what is encoded is kept in {self._parts}" if self._parts.exists() else ""
-                raise StoreError(f"{store} exists; remove it or bind another Prepare.output{kept}")
+                raise StoreError(
+                    f"{store} exists; remove it, bind another Prepare.output, or add to it: Prepare.add=True{kept}"
+                )
+        return {}
 
     def _fit(self, trajectories: dict[str, Path]) -> tuple[fitting.Spans, dict[str, str]]:
         """Fit every tokenizer; return the frames used, and the skipped trajectories with the reason for each."""
-        if not self.fit_on:
-            return {}, {}
-        chosen = [name for name in trajectories if any(fnmatch.fnmatchcase(name, p) for p in self.fit_on)]
-        if not chosen:
-            raise EmprotError(f"Prepare.fit_on = {list(self.fit_on)} matches none of {', '.join(trajectories)}")
-        measured: dict[str, fitting.Measured] = {}
         skipped: dict[str, str] = {}
-        looked_at = chosen if self.split is None else list(trajectories)  # a split depends on all of them
-        for name in tqdm(looked_at, desc="counting frames to learn from", unit=" trajectory", disable=None):
-            try:
-                measured[name] = fitting.measure(self.reader, name, trajectories[name])
-            except ValueError as error:
-                self._skip(name, error, skipped)
-        every = list(measured.values())
-        spans = fitting.first_frames([measured[name] for name in chosen if name in measured], self.fit_fraction)
-        spans = fitting.inside_training(spans, every, fitting.groups_of(every, self.group_by), self.split)
-        if not spans:
-            raise EmprotError(
-                f"Prepare.fit_on = {list(self.fit_on)} leaves no frame to learn from: the split holds out, or the "
-                f"readers refuse, all of {', '.join(chosen[:8])}; name other trajectories"
-            )
-        for tokenizer in self.tokenizers:
+
+        skip = partial(self._skip, skipped=skipped)
+        chosen = (self.fit_on, self.fit_fraction, self.group_by, self.split)
+        spans = fitting.choose_spans(self.reader, trajectories, *chosen, skip)
+        for tokenizer in self.tokenizers if spans else ():
             tokenizer.fit(fitting.read_spans(self.reader, trajectories, spans))
         return spans, skipped
 

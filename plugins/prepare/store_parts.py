@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from emprot_core.batch import MISSING_ID
 from emprot_core.contracts import Split, Tokenizer, Vocabulary
-from emprot_core.data.store import CLASS_IDS, StoreWriter, split_array
+from emprot_core.data.store import CLASS_IDS, StoreError, StoreWriter, TrajectoryStore, split_array
 
 from .parts import Part, part_ids, part_structure
 
@@ -23,6 +24,8 @@ def write_stores(
     groups: Mapping[str, str],
     spans: Mapping[Split, np.ndarray] | None = None,
     compact: bool = False,
+    earlier: Mapping[str, TrajectoryStore] | None = None,
+    prepared: Mapping[str, Any] | None = None,
 ) -> None:
     """Write <output>/<name> for each tokenizer from the parts in a folder; stores appear once all are complete.
 
@@ -30,17 +33,42 @@ def write_stores(
         groups: the group of each trajectory, by its name.
         spans: the spans of a split, kept in the stores for splits.Stored.
         compact: renumber the classes that occur as 0, 1, ..., in the order of their IDs, which the store keeps.
+        earlier: stores by name, whose trajectories come first.
+        prepared: how the frames were chosen, which the stores keep.
 
     Raises:
-        StoreError: a directory exists.
+        StoreError: a directory exists, or an earlier store has another vocabulary or a trajectory of the same name.
     """
     with ExitStack() as stack:
         for tokenizer in tokenizers:
             class_ids = _used_classes(tokenizer, parts, folder) if compact else None
             writer = stack.enter_context(StoreWriter(output / tokenizer.name, _vocabulary(tokenizer, class_ids)))
+            writer.prepared = dict(prepared or {})
+            before = (earlier or {}).get(tokenizer.name)
+            if before is not None:
+                _copy(before, writer)
             _fill(writer, tokenizer, parts, folder, groups, class_ids)
             for split, rows in ({} if spans is None else spans).items():
                 writer.add_array(split_array(split), rows)
+    for name, before in (earlier or {}).items():
+        _check_same_vocabulary(before, TrajectoryStore(output / name))
+
+
+def _copy(store: TrajectoryStore, writer: StoreWriter) -> None:
+    for row, record in enumerate(store.index):
+        structure = store.structure(row) or (None, None)
+        ids, step = store.ids(row), float(record["time_step_ns"])
+        writer.add(str(record["name"]), str(record["group"]), ids, step, *structure)
+    for source in store.sources:
+        writer.add_source(source)
+
+
+def _check_same_vocabulary(old: TrajectoryStore, new: TrajectoryStore) -> None:
+    if old.vocabulary_digest != new.vocabulary_digest:
+        raise StoreError(
+            f"{old.directory} has another vocabulary than these tokenizers give; bind the tokenizer with which it was "
+            "made (kmeans_environment.centroids names a store whose classes are used)"
+        )
 
 
 def _fill(

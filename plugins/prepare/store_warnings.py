@@ -37,7 +37,7 @@ def _vocabulary_warnings(accuracy: float) -> list[str]:
     if accuracy > SATURATED_PERSISTENCE:
         return [
             f"the vocabulary is nearly saturated: an ID stays the same in {accuracy:.1%} of frames, so little is left "
-            "to forecast; take frames further apart, or more classes"
+            "to forecast; take frames further apart (Prepare.stride=5), or more classes"
         ]
     if accuracy < NOISY_PERSISTENCE:
         return [
@@ -64,13 +64,20 @@ def _trajectory_warnings(store: TrajectoryStore, parts: Sequence[Part]) -> list[
         if len(same) > 1
     ]
     found += _split_warnings(store, parts)
+    told: dict[str, list[str]] = defaultdict(list)
     for part in parts:
-        found += [f"{part.name}: {note}" for note in part.notes]
+        for note in part.notes:
+            told[note].append(part.name)
         empty = part.empty_residues[name]
         if len(empty) > part.num_ends:
             count = f"{len(empty)} of {part.num_residues}"
-            found.append(f"{part.name}: {count} residues have no ID in any frame: {_few(map(str, empty))}")
-    return found
+            told[f"{count} residues have no ID in any frame: {_few(map(str, empty))}"].append(part.name)
+    return found + [_once(text, names) for text, names in told.items()]
+
+
+def _once(text: str, names: Sequence[str]) -> str:
+    """One line for a warning of one or several trajectories."""
+    return f"{names[0]}: {text}" if len(names) == 1 else f"{len(names)} trajectories ({_few(names)}): {text}"
 
 
 def _few(names: Iterable[str]) -> str:
@@ -95,12 +102,12 @@ def _split_warnings(store: TrajectoryStore, parts: Sequence[Part]) -> list[str]:
 
 
 def _order_warnings(store: TrajectoryStore) -> list[str]:
-    found = []
+    told: dict[str, list[str]] = defaultdict(list)
     for trajectory in range(len(store)):
         problem = _order_problem(store.ids(trajectory))
         if problem:
-            found.append(f"{store.index['name'][trajectory]!s}: {problem}")
-    return found
+            told[problem.partition(":")[0]].append(f"{store.index['name'][trajectory]!s}: {problem}")
+    return [texts[0] if len(texts) == 1 else f"{texts[0]} (and {len(texts) - 1} more)" for texts in told.values()]
 
 
 def _order_problem(ids: np.ndarray) -> str:

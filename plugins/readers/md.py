@@ -15,8 +15,9 @@ from emprot_core.registry import register
 
 from .backbone_atoms import Incomplete, ResidueRow, backbone_atoms
 from .chunks import chain_segments, frames_per_chunk
+from .file_table import entry_of
 from .layout import fill_in, group_of, match_layout, read_groups
-from .md_frames import read_frames
+from .md_frames import dcd_note, read_frames
 
 
 @register("reader", "md")
@@ -40,6 +41,7 @@ class MDTrajectory:
         key_column: str = "Dynamic id",
         group_column: str = "Uniprot ID",
         incomplete: Incomplete = "refuse",
+        table: str = "",
     ):
         """
         Args:
@@ -53,14 +55,22 @@ class MDTrajectory:
             key_column, group_column: names of the columns of that file.
             incomplete: what to do if an amino acid lacks N, CA, C or O: "refuse" the trajectory, or "leave_out" the
                 residue, which breaks the chain.
+            table: a CSV file with the columns files, topology, group and time_step_ns (readers.file_table), instead of
+                topology, group and time_step_ns.
+
+        Raises:
+            EmprotError: there is a table beside a topology or a group.
         """
+        if table and (topology or group):
+            raise EmprotError("readers.md has a table, and a topology or a group; the table gives both")
+        self.table = table
         self.topology, self.group, self.time_step_ns = topology, group, time_step_ns
         self.layout, self.incomplete = layout, incomplete
         self.groups, self.key_column, self.group_column = groups, key_column, group_column
 
     def other_files(self, path: Path) -> Sequence[Path]:
-        """The topology, and the table of groups if there is one."""
-        return [self._find_topology(path), *([Path(self.groups)] if self.groups else [])]
+        """The topology, and the tables if there are any."""
+        return [self._find_topology(path), *(Path(table) for table in (self.groups, self.table) if table)]
 
     def read(self, path: Path) -> Iterator[Structure]:
         """
@@ -71,6 +81,7 @@ class MDTrajectory:
         """
         path = Path(path)
         topology, group = self._find_topology(path), self._find_group(path)
+        time_step_ns = entry_of(self.table, path).time_step_ns if self.table else self.time_step_ns
         if not path.is_file():
             raise EmprotError(f"there is no file {path}; give a trajectory")
         with _quiet_mdanalysis():
@@ -84,12 +95,16 @@ class MDTrajectory:
                     f"{topology} has 0 residues with N, CA, C and O, expected one or more; "
                     "give a topology of the protein"
                 )
+            if note := _note(path, topology):
+                notes = (*notes, note)
             segments = None
             for coordinates in _chunks(path, topology, universe, atoms):
                 segments = chain_segments(coordinates[0]) if segments is None else segments
-                yield Structure(coordinates, segments, residues, group, self.time_step_ns, notes=notes)
+                yield Structure(coordinates, segments, residues, group, time_step_ns, notes=notes)
 
     def _find_topology(self, path: Path) -> Path:
+        if self.table:
+            return Path(entry_of(self.table, path).topology)
         if not self.topology:
             return path
         name = fill_in(self.topology, match_layout(self.layout, path), "readers.md.topology")
@@ -105,6 +120,8 @@ class MDTrajectory:
         )
 
     def _find_group(self, path: Path) -> str:
+        if self.table:
+            return entry_of(self.table, path).group
         group = fill_in(self.group, match_layout(self.layout, path), "readers.md.group")
         if not self.groups:
             return group
@@ -142,6 +159,22 @@ def _row_of(residue: Any) -> ResidueRow:
     return int(residue.resid), getattr(residue, "icode", ""), str(residue.resname), chain, str(residue.segid)
 
 
+def _note(path: Path, topology: Path) -> str:
+    try:
+        return dcd_note(path)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # its parsers raise anything on a damaged file
+        raise _unreadable(path, topology, 0, error) from error
+
+
+def _unreadable(path: Path, topology: Path, num_frames: int, error: Exception) -> EmprotError:
+    return EmprotError(
+        f"{path} cannot be read with the topology {topology} at frame {num_frames}: {error}; copy the trajectory "
+        "again, or give the topology it was written with"
+    )
+
+
 def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Iterator[np.ndarray]:
     """(frames, residues, 4, 3) float32 in Angstrom; full chunks before a damaged frame come before the error."""
     per_chunk = frames_per_chunk(atoms.size)
@@ -157,9 +190,6 @@ def _chunks(path: Path, topology: Path, universe: Any, atoms: np.ndarray) -> Ite
     except ModuleNotFoundError:
         raise
     except Exception as error:  # its parsers raise anything on a damaged file
-        raise EmprotError(
-            f"{path} cannot be read with the topology {topology} at frame {num_frames}: {error}; copy the trajectory "
-            "again, or give the topology it was written with"
-        ) from error
+        raise _unreadable(path, topology, num_frames, error) from error
     if pending:
         yield np.stack(pending)

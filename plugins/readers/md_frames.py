@@ -40,7 +40,6 @@ def _xdr_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
 
 def _other_frames(path: Path, universe: Any) -> Iterator[np.ndarray]:
     if str(path) != universe.filename:
-        _check_dcd(path)
         universe.load_new(str(path))
     _check_atoms(universe.trajectory.n_atoms, universe)
     for frame in universe.trajectory:
@@ -52,14 +51,25 @@ def _check_atoms(num_atoms: int, universe: Any) -> None:
         raise EmprotError(f"the trajectory has {num_atoms} atoms and the topology {len(universe.atoms)}")
 
 
-def _check_dcd(path: Path) -> None:
-    """Check that a DCD file holds as many frames as its header announces; MDAnalysis does not check."""
+def dcd_note(path: Path) -> str:
+    """What to note about a DCD file whose header counts more frames than it holds; "" for any other file.
+
+    A simulation that was stopped early leaves such a file. MDAnalysis looks at the size, and not at the header.
+
+    Raises:
+        EmprotError: the file breaks off within a frame.
+    """
     if path.suffix.lower() != ".dcd":
-        return
+        return ""
     from MDAnalysis.lib.formats.libdcd import DCDFile
 
     with path.open("rb") as raw, DCDFile(str(path)) as file:
         head = raw.read(12)
         (announced,) = struct.unpack("<i" if head[:1] == b"T" else ">i", head[8:12])
-        if announced > len(file):
-            raise EmprotError(f"its header announces {announced} frames, but only {len(file)} are whole")
+        whole = file._header_size + file._firstframesize + (len(file) - 1) * file._framesize
+        if path.stat().st_size != whole:
+            raise EmprotError(
+                f"it breaks off within a frame: {path.stat().st_size - whole} bytes follow the last of {len(file)} "
+                "whole frames"
+            )
+        return f"its header counts {announced} frames, but {len(file)} were written" if announced > len(file) else ""

@@ -33,7 +33,7 @@ def test_a_store_that_exists_is_refused_before_anything_is_read(files: Path) -> 
     run(prepare(files))
     before = TrajectoryStore(files.parent / "out" / "parity").digest
     (files / "apo" / "r1.txt").write_text("")
-    with pytest.raises(StoreError, match=r"parity exists; remove it or bind another Prepare\.output"):
+    with pytest.raises(StoreError, match=r"parity exists; remove it, bind another Prepare\.output"):
         run(prepare(files))
     assert TrajectoryStore(files.parent / "out" / "parity", verify=True).digest == before
 
@@ -103,7 +103,7 @@ def test_where_a_store_appears_meanwhile_none_is_shown_and_a_run_goes_on_without
             (out / "shadowed").mkdir(exist_ok=True)
             return super().encode(structure)
 
-    with pytest.raises(StoreError, match=r"shadowed exists; remove it .*; what is encoded is kept in .*\.parts"):
+    with pytest.raises(StoreError, match=r"shadowed exists; remove it, .*; what is encoded is kept in .*\.parts"):
         run(prepare(files, Jealous(encoded), Shadowed()))
     assert sorted(path.name for path in out.iterdir()) == [".parts", "shadowed"]
     (out / "shadowed").rmdir()

@@ -212,3 +212,52 @@ def test_a_table_of_groups_must_have_its_columns_and_one_group_a_key(tmp_path: P
         read_groups(str(table), "key", "group")
     with pytest.raises(ValueError, match="cannot be read"):
         read_groups(str(tmp_path / "none.csv"), "id", "group")
+
+
+def test_a_dcd_whose_header_counts_more_frames_than_were_written_is_read_and_noted(tmp_path: Path) -> None:
+    frames = extended_chain(3, 6)
+    path = write_trajectory(tmp_path / "run.dcd", frames)
+    content = bytearray(path.read_bytes())
+    content[8:12] = (10).to_bytes(4, "little")  # of a simulation that was stopped early
+    path.write_bytes(content)
+    structure = read_all(MDTrajectory("top.pdb"), path)
+    assert len(structure.coordinates) == 3
+    assert structure.notes == ("its header counts 10 frames, but 3 were written",)
+    path.write_bytes(content[:-20])
+    with pytest.raises(ValueError, match=r"run\.dcd cannot be read .* it breaks off within a frame"):
+        read_all(MDTrajectory("top.pdb"), path)
+
+
+def test_a_table_gives_each_file_its_topology_group_and_time_step(tmp_path: Path) -> None:
+    for name, residues in (("a", 6), ("b", 4)):
+        (tmp_path / name).mkdir()
+        write_trajectory(tmp_path / name / "run.xtc", extended_chain(2, residues))
+        (tmp_path / name / "top.pdb").rename(tmp_path / name / f"{name}.pdb")
+    table = tmp_path / "proteins.csv"
+    table.write_text("files,topology,group,time_step_ns\na/*.xtc,a/a.pdb,P1,0.2\nb/run.xtc,b/b.pdb,P2,\n")
+    reader = MDTrajectory(table=str(table))
+    found = {name: read_all(reader, tmp_path / name / "run.xtc") for name in "ab"}
+    assert [found[name].group for name in "ab"] == ["P1", "P2"]
+    assert [found[name].coordinates.shape[1] for name in "ab"] == [6, 4]
+    assert found["a"].time_step_ns == 0.2
+    assert np.isnan(found["b"].time_step_ns)
+    assert tmp_path / "a" / "a.pdb" in reader.other_files(tmp_path / "a" / "run.xtc")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("files,topology\nb/*.xtc,b.pdb\n", r"line 2: 'b/\*\.xtc' matches no file"),
+        ("files\nrun.xtc\n", "line 2 has no topology"),
+        ("files,topology,time_step_ns\nrun.xtc,top.pdb,soon\n", "line 2: time_step_ns is 'soon'"),
+        ("files,topology\nrun.xtc,top.pdb\n*.xtc,other.pdb\n", "is in another row already"),
+        ("files,topology\ntop.pdb,top.pdb\n", r"run\.xtc is in no row of"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    path = write_trajectory(tmp_path / "run.xtc", extended_chain(2, 6))
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_all(MDTrajectory(table=str(tmp_path / "t.csv")), path)
+    with pytest.raises(ValueError, match="the table gives both"):
+        MDTrajectory(topology="top.pdb", table="t.csv")

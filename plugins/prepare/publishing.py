@@ -1,0 +1,86 @@
+"""The output of a Prepare: held by one process at a time, and filled with all its stores or none.
+
+Stores are renamed into place one after another. Before the first rename, publish.json in the folder of parts names them
+with their digests. So a Prepare that was killed between two renames is finished by the next one.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from emprot_core.data.store import StoreError
+from emprot_core.files import Damaged, read_hashed_json, sha256, sync_directory, write_hashed_json
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+_log = logging.getLogger("emprot")
+
+
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """Hold a folder, which is made if there is none, against every other Prepare.
+
+    Raises:
+        StoreError: another Prepare is writing there.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise StoreError(
+            f"another Prepare is writing into {output}; wait for it, or bind another Prepare.output"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _log.warning("%s cannot be locked (%s): start no second Prepare into it", output, error.strerror)
+    try:
+        yield
+    finally:
+        os.close(folder)
+        with suppress(OSError):
+            output.rmdir()  # if nothing was written
+
+
+def publish(parts: Path, unseen: Path, output: Path, names: Mapping[str, Path]) -> None:
+    """Rename the finished stores in `unseen` to their places.
+
+    Args:
+        names: the place of each store, by its name in `unseen`.
+    """
+    digests = {name: sha256(unseen / name / "store.json") for name in names}
+    stores = {name: [place.name, digests[name]] for name, place in names.items()}
+    write_hashed_json(parts / "publish.json", {"unseen": unseen.name, "stores": stores})
+    _finish(parts, output, stores, unseen)
+
+
+def finish_earlier(parts: Path, output: Path) -> list[str]:
+    """Put the stores into place that a Prepare was about to publish when it was killed; give their names."""
+    try:
+        record = read_hashed_json(parts / "publish.json")
+    except (FileNotFoundError, Damaged):
+        return []
+    _finish(parts, output, record["stores"], parts / record["unseen"])
+    shutil.rmtree(parts)
+    return sorted(record["stores"])
+
+
+def _finish(parts: Path, output: Path, stores: Mapping[str, list[str]], unseen: Path) -> None:
+    for name, (place, digest) in stores.items():
+        store, final = unseen / name, output / place
+        if (final / "store.json").is_file() and sha256(final / "store.json") == digest:
+            continue
+        if not store.is_dir():
+            raise StoreError(
+                f"{final} was to be published from {store}, which is gone; remove {parts} and prepare again"
+            )
+        if final.exists():  # the store that trajectories are added to
+            os.rename(final, parts / f"replaced-{place}")
+        os.rename(store, final)
+    sync_directory(output)
