@@ -18,6 +18,8 @@ overrides:
 
 example: {EXAMPLE}
 """
+_SHORT_FOR = {"export_weights": "export_weights.gin"}
+"""Flags that are short for a gin file, whose macro RUN they set."""
 _OVERRIDE = re.compile(r"(?:--gin\.)?((?:\w+/)*(?:\w+\.)*\w+\s*=.*)", re.DOTALL)
 
 
@@ -51,6 +53,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(
             f"--export={options.export} shows a component alone; a config is exported by its file: --export=base.gin"
         )
+    for flag, file in _SHORT_FOR.items():
+        if (run := getattr(options, flag)) is not None:
+            options.gin_file.insert(0, file)
+            options.overrides.insert(0, f"RUN={run!r}")
     about_runs = (options.specs, options.compare, options.runs, options.verify)
     asks = any(value is not None for value in (options.list, options.describe, options.export, *about_runs))
     if not options.gin_file and not asks:
@@ -95,6 +101,11 @@ def _add_questions(add: Callable[..., Any]) -> None:
     add("--specs", metavar="RUN", help="the windows that a forecast of a run's test split has to be about, as JSON")
     add("--compare", nargs="+", metavar="RUN", help="the settings and the test scores that differ between runs")
     add("--runs", metavar="DIR", help="every run below a folder, with its state and its figures")
+    add(
+        "--export_weights",
+        metavar="RUN",
+        help="write the weights of a run as safetensors, and its model by torch.export",
+    )
     add("--verify", metavar="RUN_DIR", help="check every file of a run against its hash")
     add("--version", action="version", version=f"emprot {__version__}", help="print the version")
 

@@ -32,7 +32,7 @@ class RunSettings:
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
         deterministic: make repeats on CUDA bit-identical, at a cost in speed. On a CPU they always are.
         allow_config_change: continue a run even if its config or data have changed.
-        init_from: a checkpoint from which only the weights are taken.
+        init_from: a run directory or a checkpoint, from which the weights that fit are taken.
     """
 
     job: Job

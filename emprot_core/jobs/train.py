@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from emprot_core.checkpoint import load_checkpoint
 from emprot_core.contracts import Baseline, Data, Score
 from emprot_core.distributed import barrier, gather
 from emprot_core.errors import EmprotError
@@ -19,7 +18,7 @@ from emprot_core.jobs.conclude import log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.counts import give_class_counts, give_transitions
 from emprot_core.jobs.fitted_baselines import fit_or_load
-from emprot_core.jobs.load import best_weights
+from emprot_core.jobs.initial_weights import take_weights
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.jobs.splits import check_proteins, describe_splits
@@ -102,7 +101,7 @@ class Train:
         config = context.config
         give_class_counts(self.data, self.trainer.model, self.trainer.forward_loss.loss)
         if context.init_from is not None:
-            self.trainer.model.load_state_dict(best_weights(load_checkpoint(context.init_from)))
+            take_weights(self.trainer.model, context.init_from)
         self.trainer.attach(
             RunInfo(
                 directory=directory.path,
