@@ -148,11 +148,12 @@ def load_plugins() -> None:
 def import_plugin(module_name: str) -> list[str]:
     """Import a plugin module, or a package with all its modules, and give their names.
 
-    A failure is kept for `failures`.
+    Modules whose names begin with _ are left out. A failure is kept for `failures`.
     """
     imported = import_module(module_name)
     for info in pkgutil.iter_modules(getattr(sys.modules.get(module_name), "__path__", ())):
-        imported += import_plugin(f"{module_name}.{info.name}")
+        if not info.name.startswith("_"):
+            imported += import_plugin(f"{module_name}.{info.name}")
     return imported
 
 

@@ -87,7 +87,7 @@ class MDTrajectory:
         with _quiet_mdanalysis():
             universe = _open_topology(topology)
             try:
-                residues, atoms, notes = _select(universe, self.incomplete)
+                residues, atoms, notes = self.backbone_of(universe, self.incomplete)
             except ValueError as error:
                 raise EmprotError(f"{topology}: {error}") from error
             if not len(residues):
@@ -101,6 +101,13 @@ class MDTrajectory:
             for coordinates in _chunks(path, topology, universe, atoms):
                 segments = chain_segments(coordinates[0]) if segments is None else segments
                 yield Structure(coordinates, segments, residues, group, time_step_ns, notes=notes)
+
+    @staticmethod
+    def backbone_of(atoms: Any, incomplete: Incomplete) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """The residues (N,) of MDAnalysis' `protein` among some atoms, the indices (N, 4) of N CA C O, and notes."""
+        found = [(_row_of(r), r.atoms) for r in atoms.select_atoms("protein").residues]
+        listed = [(row, list(zip(a.names.tolist(), a.indices.tolist(), strict=True))) for row, a in found]
+        return backbone_atoms(listed, incomplete)
 
     def _find_topology(self, path: Path) -> Path:
         if self.table:
@@ -145,12 +152,6 @@ def _open_topology(topology: Path) -> Any:
         return MDAnalysis.Universe(str(topology))
     except Exception as error:  # its parsers raise anything on a damaged file
         raise EmprotError(f"{topology} cannot be read as a topology: {error}") from error
-
-
-def _select(universe: Any, incomplete: Incomplete) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    protein = universe.select_atoms("protein").residues
-    listed = [(_row_of(r), list(zip(r.atoms.names.tolist(), r.atoms.indices.tolist(), strict=True))) for r in protein]
-    return backbone_atoms(listed, incomplete)
 
 
 def _row_of(residue: Any) -> ResidueRow:
