@@ -70,7 +70,7 @@ class Prepare:
                 With a split, only the training frames among them are used.
             on_error: a damaged trajectory ends the run ("refuse") or is left out ("skip"); either names it.
             group_by: "sequence" puts trajectories of one residue sequence in one group, that of the first.
-            num_workers: processes that encode; 0 means one per core.
+            num_workers: processes that encode, 0 for one a core; with 1 a file that crashes its library ends Prepare.
             split: kept in every store, for splits.Stored.
             compact: renumber the classes that occur as 0, 1, ...; the store keeps their former IDs (class_ids).
             start, stop, stride: every stride-th frame of a trajectory from start to before stop; numbers of frames, or

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -30,8 +30,8 @@ def run_in_workers(
     with threads are safe; arguments and results must be picklable. If the caller stops early, tasks that have not begun
     are dropped.
 
-    Raises:
-        EmprotError: a worker was killed, usually because it used too much memory.
+    If a process ends without a word, because a damaged file crashed its library or it took too much memory, each task
+    that is left has a process of its own. The task that ends that one, too, gives an EmprotError.
     """
     tasks = list(tasks)
     num_workers = min(num_workers, len(tasks))
@@ -39,17 +39,34 @@ def run_in_workers(
         for task in tasks:
             yield task[0], _attempt(function, shared, task)
         return
+    left = {task[0]: task for task in tasks}
+    try:
+        for name, result in _in_pool(function, shared, tasks, num_workers):
+            del left[name]
+            yield name, result
+    except BrokenProcessPool:
+        for name, task in left.items():
+            try:
+                yield from _in_pool(function, shared, [task], 1)
+            except BrokenProcessPool:
+                yield (
+                    name,
+                    EmprotError(
+                        f"{name}: the process that read it ended without a word: the file is damaged, or takes too "
+                        "much memory; copy it again, or leave it out"
+                    ),
+                )
+
+
+def _in_pool(
+    function: Callable[..., Result], shared: Any, tasks: Sequence[tuple[Any, ...]], num_workers: int
+) -> Iterator[tuple[Any, Result | ValueError]]:
     num_threads = max(1, (os.cpu_count() or 1) // num_workers)
     pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _share, (shared, num_threads))
     try:
         futures: dict[Future[Result | ValueError], Any] = {pool.submit(_work, function, t): t[0] for t in tasks}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise EmprotError(
-            "a worker process ended without a word, killed for its memory as a rule; start again with a smaller "
-            "num_workers: what is finished is kept"
-        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

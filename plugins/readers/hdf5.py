@@ -36,10 +36,27 @@ def open_hdf5(path: Path, reader: str) -> Iterator[Any]:
 
 
 def dataset(group: Any, name: str, path: Path) -> Any:
-    """A member of a group; if it is missing, a ValueError names the existing members."""
-    if name not in group:
-        raise EmprotError(f"{path}: {group.name} has no {name!r}, but {sorted(group)[:12]}; give a file of this format")
-    return group[name]
+    """A member of a group that lies in the file itself.
+
+    Raises:
+        EmprotError: it is missing, the message names the existing members; or it is a link or stored in another file.
+    """
+    import h5py
+
+    found = group
+    for part in name.split("/"):
+        if part not in found:
+            raise EmprotError(
+                f"{path}: {found.name} has no {part!r}, but {sorted(found)[:12]}; give a file of this format"
+            )
+        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+            raise EmprotError(
+                f"{path}: {found.name} has {part!r} as a link, which is not followed; copy what it points to"
+            )
+        found = found[part]
+    if isinstance(found, h5py.Dataset) and (found.external is not None or found.is_virtual):
+        raise EmprotError(f"{path}: {found.name} is stored in another file, which is not read; copy it into this one")
+    return found
 
 
 def trajectory_dataset(group: Any, name: str, num_atoms: int, path: Path) -> Any:

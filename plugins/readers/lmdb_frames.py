@@ -93,6 +93,9 @@ def _open(path: Path) -> Iterator[Any]:
     except lmdb.Error as error:
         raise EmprotError(f"{path} cannot be opened as an LMDB environment ({error}); give its data.mdb") from error
     with environment, environment.begin(buffers=False) as transaction:
+        whole = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if path.stat().st_size < whole:  # a page that is not there would end the process by a signal
+            raise EmprotError(f"{path} is cut short: {path.stat().st_size} bytes of {whole}; copy it again")
         try:
             yield transaction
         except lmdb.Error as error:

@@ -143,7 +143,7 @@ def test_plain_containers_of_every_protocol_are_read(protocol: int) -> None:
 @pytest.mark.parametrize("value", [b"", b"\x80\x04", b"\x1f\x8bnot gzip", b"\x04\x22\x4d\x18no", b"text"])
 def test_damaged_values_are_refused(value: bytes) -> None:
     pytest.importorskip("lz4.frame")
-    with pytest.raises(ValueError, match="it cannot be read"):
+    with pytest.raises(ValueError, match=r"it cannot be read|it is cut short|it says that it holds more"):
         load_record(value)
     with pytest.raises(ValueError, match="it is a list, expected a dict"):
         load_record(pickle.dumps([1]))
