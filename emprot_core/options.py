@@ -84,6 +84,11 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--json", action="store_true", help="with --compare or --runs: print JSON")
     add("--untrusted", action="store_true", help="with --check: tell what a stranger's file would do, and do nothing")
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
+    add(
+        "--export_weights",
+        metavar="RUN",
+        help="write the weights of a run as safetensors, and its model by torch.export",
+    )
     add("--debug", action="store_true", help="show tracebacks")
 
 
@@ -101,11 +106,6 @@ def _add_questions(add: Callable[..., Any]) -> None:
     add("--specs", metavar="RUN", help="the windows that a forecast of a run's test split has to be about, as JSON")
     add("--compare", nargs="+", metavar="RUN", help="the settings and the test scores that differ between runs")
     add("--runs", metavar="DIR", help="every run below a folder, with its state and its figures")
-    add(
-        "--export_weights",
-        metavar="RUN",
-        help="write the weights of a run as safetensors, and its model by torch.export",
-    )
     add("--verify", metavar="RUN_DIR", help="check every file of a run against its hash")
     add("--version", action="version", version=f"emprot {__version__}", help="print the version")
 
