@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from emprot_core.disk import open_new, sync_directory
+
 _MARK = "# sha256 "
 _log = logging.getLogger("emprot")
 
@@ -35,7 +37,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> str:
     temporary, digest = _temporary(path), hashlib.sha256(data).hexdigest()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with open_new(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -61,7 +63,7 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with open_new(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -84,11 +86,14 @@ def write_hashed_json(path: Path, record: dict[str, Any]) -> None:
     write_atomically(path, _self_hashed(record).encode())
 
 
-def read_hashed_json(path: Path) -> dict[str, Any]:
+def read_hashed_json(path: Path, **types: type) -> dict[str, Any]:
     """The record that `write_hashed_json` wrote.
 
+    Args:
+        types: the type of each entry that must be there.
+
     Raises:
-        Damaged: the file no longer holds what was written.
+        Damaged: the file no longer holds what was written, or is about something else.
     """
     try:
         text = path.read_text()
@@ -98,6 +103,8 @@ def read_hashed_json(path: Path) -> dict[str, Any]:
         raise Damaged(f"{path} is damaged: it cannot be read ({error})") from error
     if text != _self_hashed(record):
         raise Damaged(f"{path} is damaged: its content differs from its SHA-256")
+    if wrong := [name for name, kind in types.items() if not isinstance(record.get(name), kind)]:
+        raise Damaged(f"{path} is damaged: it has no {wrong[0]}, or one of another type")
     return record
 
 
@@ -163,21 +170,6 @@ def sha256(path: Path) -> str:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
-
-
-def sync_file(path: Path) -> None:
-    """Make what was written to a file durable."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _self_hashed(record: dict[str, Any]) -> str:

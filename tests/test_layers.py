@@ -10,14 +10,26 @@ from places import CORE, PLUGINS, ROOT
 
 from emprot_core import registry
 
-FOUNDATION = {"batch", "contracts", "errors", "kinds", "registry", "distributed", "randomness", "files", "words"}
+FOUNDATION = {
+    "batch",
+    "contracts",
+    "errors",
+    "kinds",
+    "registry",
+    "distributed",
+    "randomness",
+    "files",
+    "words",
+    "disk",
+}
 LOWER = FOUNDATION | {"checkpoint", "kernels", "data"}
 MAY_IMPORT = {
     **{module: {"batch", "errors"} for module in FOUNDATION},
     "registry": {"errors", "kinds"},
     "randomness": {"distributed"},
     "errors": set(),
-    "files": set(),
+    "files": {"disk"},
+    "disk": set(),
     "words": set(),
     **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
     "hooks": LOWER,

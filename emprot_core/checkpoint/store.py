@@ -49,7 +49,7 @@ class CheckpointStore:
     def was_never_saved_to(self) -> bool:
         """Whether the index exists but lists nothing, because no checkpoint was written yet."""
         try:
-            return not files.read_hashed_json(self._index_path)["files"]
+            return not files.read_hashed_json(self._index_path, files=dict)["files"]
         except (FileNotFoundError, files.Damaged):
             return False
 
@@ -126,7 +126,9 @@ class CheckpointStore:
     def _read_index(self) -> tuple[Index, list[str]]:
         """The files, and the names that are still to be removed."""
         try:
-            record = files.read_hashed_json(self._index_path)
+            record = files.read_hashed_json(self._index_path, files=dict, outdated=list)
+            if not all(isinstance(text, str) for text in (*record["files"].values(), *record["outdated"])):
+                raise files.Damaged(f"{self._index_path} is damaged: it lists something else than names and hashes")
             return record["files"], record["outdated"]
         except FileNotFoundError:
             reason = f"{self._index_path} is missing"

@@ -22,7 +22,7 @@ from emprot_core.data.store_format import (
     shard_name,
 )
 from emprot_core.data.structures import StructureTable
-from emprot_core.files import sync_directory, sync_file
+from emprot_core.disk import sync_directory, sync_file
 
 SHARD_TOKENS = 1 << 26
 """The most IDs in a shard, unless a single trajectory has more."""

@@ -68,7 +68,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
 def _read_index(folder: Path, fitted_for: str) -> dict[str, str]:
     """The hashes of the files that were kept for this config and these data."""
     try:
-        index = read_hashed_json(folder / "index.json")
+        index = read_hashed_json(folder / "index.json", files=dict, fitted_for=str)
     except FileNotFoundError:
         return {}
     except Damaged as damage:

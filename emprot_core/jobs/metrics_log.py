@@ -1,19 +1,29 @@
 """metrics.jsonl: one line for each validation, without clock times."""
 
 import json
+import logging
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
+from emprot_core.disk import open_own
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
+
+_log = logging.getLogger("emprot")
 
 
 class MetricsLog(Hook):
     """Appends step, epoch and val/ scalars. A resumed run first cuts off what was written after its checkpoint."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, check: Callable[[], None]):
+        """
+        Args:
+            check: called at every save; raises if the run must not write any more.
+        """
+        self.path, self._check = path, check
         self._file = AppendedFiles(path.parent, path.name)
 
     def on_fit_start(self, trainer: TrainerView) -> None:
@@ -22,14 +32,18 @@ class MetricsLog(Hook):
 
     def on_validation_end(self, trainer: TrainerView) -> None:
         if rank() == 0:
-            line = json.dumps({"step": trainer.step, "epoch": trainer.epoch, **trainer.val_logs}) + "\n"
+            logs = {name: value if math.isfinite(value) else None for name, value in trainer.val_logs.items()}
+            if lost := [name for name, value in logs.items() if value is None]:
+                _log.warning("step %d: %s is not finite; metrics.jsonl says null", trainer.step, ", ".join(lost))
+            line = json.dumps({"step": trainer.step, "epoch": trainer.epoch, **logs}) + "\n"
             try:
-                with self.path.open("a") as file:
+                with open(self.path, "a", opener=open_own) as file:
                     file.write(line)
             except OSError as error:  # the error of a write does not name the file
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def state_dict(self) -> dict[str, Any]:
+        self._check()
         return {APPENDED: self._file.measure()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

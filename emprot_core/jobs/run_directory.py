@@ -1,17 +1,19 @@
 """The directory of a training run: its lock, its log, its records, and whether it may go on."""
 
-import contextlib
-import fcntl
 import logging
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from emprot_core.checkpoint import CheckpointStore
 from emprot_core.config import load_text
+from emprot_core.disk import open_own, try_lock
 from emprot_core.distributed import any_rank, rank
+from emprot_core.errors import EmprotError
 from emprot_core.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.jobs.code_version import versions
 from emprot_core.jobs.context import RunContext, RunRefused
+from emprot_core.jobs.log_file import LogFile
 from emprot_core.jobs.stores import Record
 
 _log = logging.getLogger("emprot")
@@ -26,6 +28,7 @@ class RunDirectory:
         self._context = context
         self._is_writer = rank() == 0
         self._lock: Any = None
+        self._held: dict[Path, tuple[int, int] | None] = {}
         self._log_file: logging.Handler = logging.NullHandler()
 
     def __enter__(self) -> "RunDirectory":
@@ -42,7 +45,11 @@ class RunDirectory:
                 "or run.directory=runs/other"
             )
         if self._is_writer:
-            self._log_file = _LogFile(self.path / "run.log")
+            try:
+                self._log_file = LogFile(self.path / "run.log")
+            except OSError:
+                self._release_lock()
+                raise
             self._log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(self._log_file)
         return self
@@ -66,7 +73,8 @@ class RunDirectory:
         """The result.json of an earlier run here, or None. If it is damaged, the log says so."""
         path = self.path / "result.json"
         try:
-            return read_hashed_json(path) if path.is_file() else None
+            types = {"status": str, "stop_reason": str, "config_digest": str, "data_digest": str}
+            return read_hashed_json(path, **types) if path.is_file() else None
         except Damaged as damage:
             _log.warning("%s; it is written anew from the checkpoints", damage)
             return None
@@ -134,6 +142,18 @@ class RunDirectory:
             write_hashed_json(self.path / "settings.json", record)
             write_hashed_text(self.path / "config.gin", self._context.config.text())
 
+    def check_held(self) -> None:
+        """
+        Raises:
+            EmprotError: the directory or its lock is another one than at the start, so that another run may be there.
+        """
+        for path, identity in self._held.items():
+            if _identity(path) != identity:
+                raise EmprotError(
+                    f"{path} was removed or replaced while the run was going on; nothing more is written. What it "
+                    "saved before is in the directory that was there"
+                )
+
     def write_operative_config(self) -> None:
         if self._is_writer:
             write_hashed_text(self.path / "operative_config.gin", self._context.config.operative_text())
@@ -141,22 +161,21 @@ class RunDirectory:
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file of a run."""
         if self._is_writer:
+            self.check_held()
             whole = {**result, "config_digest": self.config_digest, "versions": versions()}
             write_hashed_json(self.path / "result.json", whole)
 
     def _take_lock(self) -> bool:
+        lock = self.path / "run.lock"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "run.lock").open("w")
+            self._lock = open(lock, "w", opener=open_own)  # noqa: SIM115  # open for as long as the run goes on
         except OSError as error:
             raise OSError(
                 f"{self.path} cannot be written ({error}); bind run.directory to a directory that can be written"
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        self._held = {path: _identity(path) for path in (self.path, lock)}
+        return try_lock(self._lock.fileno(), self.path)
 
     def _release_lock(self) -> None:
         if self._lock is not None:
@@ -172,13 +191,6 @@ class RunDirectory:
         return load_text(earlier, str(path)).difference(self._context.config)
 
 
-class _LogFile(logging.FileHandler):
-    """A log file that gives up, with one warning, when it cannot be written, for example on a full disk."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        _log.removeHandler(self)
-        _log.warning("%s cannot be written any more", self.baseFilename)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # the last lines are lost, but the run's own error matters more
-            super().close()
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The device and inode of a path, None if there is nothing."""
+    return (path.stat().st_dev, path.stat().st_ino) if path.exists() else None

@@ -9,14 +9,16 @@ from types import FrameType
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
 
-EXIT_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
+EXIT_STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SIGHUP: 129}
 ONE_EVENT_S = 1.0
 """A launcher and a scheduler may both send a signal. Within this time the second one is ignored, except Ctrl-C."""
 
 
 @register("hook")
 class Preemption(Hook):
-    """On SIGTERM, SIGUSR1 or Ctrl-C: finish the step, save, exit (143, 143, 130); a second signal exits at once.
+    """On SIGTERM, SIGUSR1, Ctrl-C or SIGHUP (a terminal that closes): finish the step, save, exit (143, 143, 130, 129).
+
+    A second signal exits at once.
 
     It is enough that one rank gets the signal: when one asks for a stop, the trainer stops all of them.
     """

@@ -4,9 +4,6 @@ Stores are renamed into place one after another. Before the first rename, publis
 with their digests. So a Prepare that was killed between two renames is finished by the next one.
 """
 
-import errno
-import fcntl
-import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,10 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emprot_core.data.store import StoreError
-from emprot_core.files import Damaged, read_hashed_json, sha256, sync_directory, write_hashed_json
-
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
-_log = logging.getLogger("emprot")
+from emprot_core.disk import sync_directory, try_lock
+from emprot_core.files import Damaged, read_hashed_json, sha256, write_hashed_json
 
 
 @contextmanager
@@ -30,17 +25,8 @@ def held(output: Path) -> Iterator[None]:
     output.mkdir(parents=True, exist_ok=True)
     folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise StoreError(
-            f"another Prepare is writing into {output}; wait for it, or bind another Prepare.output"
-        ) from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        _log.warning("%s cannot be locked (%s): start no second Prepare into it", output, error.strerror)
-    try:
+        if not try_lock(folder, output):
+            raise StoreError(f"another Prepare is writing into {output}; wait for it, or bind another Prepare.output")
         yield
     finally:
         os.close(folder)
@@ -63,7 +49,7 @@ def publish(parts: Path, unseen: Path, output: Path, names: Mapping[str, Path]) 
 def finish_earlier(parts: Path, output: Path) -> list[str]:
     """Put the stores into place that a Prepare was about to publish when it was killed; give their names."""
     try:
-        record = read_hashed_json(parts / "publish.json")
+        record = read_hashed_json(parts / "publish.json", stores=dict, unseen=str)
     except (FileNotFoundError, Damaged):
         return []
     _finish(parts, output, record["stores"], parts / record["unseen"])

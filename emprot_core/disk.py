@@ -1,0 +1,73 @@
+"""What files ask of a disk: syncs, locks, and files that no link leads elsewhere."""
+
+import errno
+import fcntl
+import logging
+import os
+import stat
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+"""What file systems without locks, or without a sync of directories, answer."""
+_log = logging.getLogger("emprot")
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to a file durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames in a directory durable, where the file system can do so; else one warning names the risk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        _warn_once(f"the file system of {directory} cannot sync a directory: the last file may be lost with the power")
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int, what: Path) -> bool:
+    """Lock an open file or directory against other processes; False if one of them has it.
+
+    Where the file system has no locks, one warning says so.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+        _warn_once(f"the file system of {what} has no locks: start no second process there")
+    return True
+
+
+def open_own(path: str | Path, flags: int) -> int:
+    """An opener for `open` that follows no link and never waits: a file that somebody else put there is refused.
+
+    Raises:
+        OSError: the path is a link, a pipe or a device.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file; remove it", str(path))
+    return descriptor
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A new file in the place of one that a killed process left, or of a link that somebody else put there."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
+
+
+@cache
+def _warn_once(text: str) -> None:
+    _log.warning("%s", text)
