@@ -9,6 +9,9 @@ import json
 import logging
 import os
 import shutil
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -18,6 +21,11 @@ from typing import Any, BinaryIO
 from emprot_core.disk import open_new, sync_directory
 
 _MARK = "# sha256 "
+UNREADABLE = (
+    *(OSError, ValueError, TypeError, KeyError, EOFError, RecursionError, MemoryError, SyntaxError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, NotImplementedError),
+)
+"""What numpy raises on a damaged .npy or .npz file."""
 _log = logging.getLogger("emprot")
 
 

@@ -25,6 +25,7 @@ from emprot_core.data.store_format import (
 )
 from emprot_core.data.store_writer import StoreWriter
 from emprot_core.data.structures import read_structure
+from emprot_core.files import UNREADABLE
 
 __all__ = [
     "CLASS_IDS",
@@ -138,7 +139,7 @@ class TrajectoryStore:
         path = self.directory / name
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        except (OSError, ValueError, EOFError) as error:
+        except UNREADABLE as error:
             raise StoreError(f"{path} cannot be read ({error}); copy or prepare the store again") from error
 
     def _shard(self, shard: int) -> np.ndarray:

@@ -100,7 +100,7 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
     try:
         meta = json.loads(text)
         kind, version = meta["format"], meta["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read ({_reason(error)}); copy or prepare the store again") from error
     if kind != FORMAT or version not in VERSIONS:
         raise StoreError(
@@ -112,9 +112,14 @@ def read_meta(text: bytes, path: Path) -> dict[str, Any]:
         files = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in meta["files"].items()}
         num_clusters, sources = vocabulary.num_clusters, meta["sources"]
         prepared = dict(meta.get("prepared", {}))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{path} is damaged ({_reason(error)}); copy or prepare the store again") from error
-    if type(num_clusters) is not int or num_clusters < 1 or not isinstance(sources, list) or "index.npy" not in files:
+    if (
+        type(num_clusters) is not int
+        or not 1 <= num_clusters < 1 << 31
+        or not isinstance(sources, list)
+        or "index.npy" not in files
+    ):
         raise StoreError(
             f"{path} is damaged: got num_clusters = {num_clusters!r}, files {sorted(files)}, expected a positive "
             "number, and index.npy among the files; copy or prepare the store again"

@@ -9,9 +9,6 @@ The other classes share what is left of 1.
 """
 
 import json
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.errors import EmprotError
-from emprot_core.files import write_atomically, written_atomically
+from emprot_core.files import UNREADABLE, write_atomically, written_atomically
 
 AXES = {
     "trajectory": "(W,) the name of the trajectory of each window",
@@ -27,8 +24,6 @@ AXES = {
     "probabilities": "(W, F, N, C) probability, 1 in all for each residue and horizon; NaN where a residue is absent",
     "classes": "(W, F, N, k) if present: probabilities are (W, F, N, k), of these classes; the others share the rest",
 }
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises on a damaged file."""
 
 
 def write_forecast(

@@ -95,7 +95,11 @@ class Prepare:
         self.frames = SelectedFrames(reader, start, stop, stride)
         self.reader: Reader = reader if self.frames.takes_all else self.frames
         self.tokenizers, self.output, self.add = tokenizers, Path(output), add
-        self.fit_on, self.fit_fraction, self.num_workers = fit_on, fit_fraction, num_workers or os.cpu_count() or 1
+        self.fit_on, self.fit_fraction, self.num_workers = (
+            fit_on,
+            fit_fraction,
+            num_workers or max(2, os.cpu_count() or 1),
+        )
         self.on_error, self.group_by = on_error, group_by
         self.split, self.compact = split, compact
         self._parts = self.output / _PARTS

@@ -26,7 +26,7 @@ def run_in_workers(
 ) -> Generator[tuple[Any, Result | ValueError], None, None]:
     """Run function(shared, *task) on each task; as they finish, yield task[0] and the result or its ValueError.
 
-    With one worker or one task, the work is done in this process. Otherwise processes are spawned, so that libraries
+    With one worker the work is done in this process. Otherwise processes are spawned, so that libraries
     with threads are safe; arguments and results must be picklable. If the caller stops early, tasks that have not begun
     are dropped.
 
@@ -34,14 +34,13 @@ def run_in_workers(
     that is left has a process of its own. The task that ends that one, too, gives an EmprotError.
     """
     tasks = list(tasks)
-    num_workers = min(num_workers, len(tasks))
     if num_workers <= 1:
         for task in tasks:
             yield task[0], _attempt(function, shared, task)
         return
     left = {task[0]: task for task in tasks}
     try:
-        for name, result in _in_pool(function, shared, tasks, num_workers):
+        for name, result in _in_pool(function, shared, tasks, min(num_workers, len(tasks))):
             del left[name]
             yield name, result
     except BrokenProcessPool:

@@ -10,19 +10,17 @@ files):
 """
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from emprot_core.contracts import Structure
 from emprot_core.errors import EmprotError
+from emprot_core.files import UNREADABLE
 from emprot_core.registry import register
 
 _CA = 1
 _OTHERS = [0, 2, 3]
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @register("reader", "backbone_npz")
@@ -44,7 +42,7 @@ class BackboneNpz:
                     time_step_ns=float(file["time_step_ns"]),
                     source=json.loads(str(file["source"])),
                 )
-        except _DAMAGE as error:
+        except UNREADABLE as error:
             raise EmprotError(
                 f"{path} is not a backbone file ({error}); give a file that write_backbone wrote, or another reader"
             ) from error

@@ -1,7 +1,5 @@
 """Reads cluster IDs that the user provides in NPY or NPZ files."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +7,11 @@ import numpy as np
 
 from emprot_core.contracts import Structure
 from emprot_core.errors import EmprotError
+from emprot_core.files import UNREADABLE
 from emprot_core.registry import register
 
 from .chunks import frame_slices
 from .layout import fill_in, match_layout
-
-_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @register("reader", "ids_npy")
@@ -57,11 +54,11 @@ class IdsNpy:
         try:
             if path.suffix.lower() != ".npz":
                 return np.load(path, mmap_mode="r", allow_pickle=False)
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if self.array not in file.files:
                     raise EmprotError(f"it has no array {self.array!r}, but {file.files}; bind ids_npy.array")
                 return file[self.array]
-        except _DAMAGE as error:
+        except UNREADABLE as error:
             raise EmprotError(f"{path} cannot be read as an array ({error})") from error
 
 
