@@ -23,7 +23,7 @@ from emprot_core.disk import open_new, sync_directory
 _MARK = "# sha256 "
 UNREADABLE = (
     *(OSError, ValueError, TypeError, KeyError, EOFError, RecursionError, MemoryError, SyntaxError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, NotImplementedError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
 )
 """What numpy raises on a damaged .npy or .npz file."""
 _log = logging.getLogger("emprot")
