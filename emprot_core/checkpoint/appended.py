@@ -43,6 +43,10 @@ class AppendedFiles:
             if path.stat().st_size > measured[path.name]["size"]:
                 os.truncate(path, measured[path.name]["size"])
 
+    def newest(self) -> str:
+        """The name that sorts last; "" if there is no file."""
+        return max((path.name for path in self._paths()), default="")
+
     def _paths(self) -> list[Path]:
         return sorted(self.directory.glob(self.pattern))
 

@@ -1,7 +1,9 @@
 """Writes scalars for TensorBoard."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
@@ -65,7 +67,8 @@ class TensorBoard(Hook):
         if self._writer is None and self._files is not None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, so only where it is used
 
-            self._writer = SummaryWriter(str(self._files.directory), purge_step=self._first_step)
+            with _named_after(self._files.newest()):
+                self._writer = SummaryWriter(str(self._files.directory), purge_step=self._first_step)
         return self._writer
 
     def _write_hparams(self, hparams: dict[str, str]) -> None:
@@ -90,6 +93,25 @@ class TensorBoard(Hook):
         except OSError as error:
             assert self._files is not None
             raise OSError(error.errno, error.strerror, str(self._files.directory / self._files.pattern)) from error
+
+
+@contextmanager
+def _named_after(newest: str) -> Iterator[None]:
+    """Let the next event file have a name that sorts after `newest`, even if the clock went back since.
+
+    TensorBoard reads event files in the order of their names, which begin with the time in seconds.
+    """
+    from tensorboard.summary.writer import event_file_writer
+
+    digits = newest.partition("tfevents.")[2].partition(".")[0]
+    after = int(digits) + 1 if digits.isdigit() else 0
+    clock = event_file_writer.time
+    if time.time() < after:
+        event_file_writer.time = SimpleNamespace(time=lambda: after)
+    try:
+        yield
+    finally:
+        event_file_writer.time = clock
 
 
 def _gains(val_logs: Mapping[str, float], bar: Sequence[float | None]) -> dict[str, float]:

@@ -31,7 +31,12 @@ def open_hdf5(path: Path, reader: str) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, TypeError) as error:  # h5py raises these on opening or reading a damaged file
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+    ) as error:  # h5py raises these on opening or reading a damaged file
         raise EmprotError(f"{path} cannot be read as HDF5 ({error}); copy it again") from error
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,21 @@ def test_a_terminal_that_closes_saves_as_a_preemption_does(runs, whole, tmp_path
     assert runs(tmp_path, RUN) == 0
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     shutil.rmtree(tmp_path / "run")
+
+
+def test_a_clock_that_goes_back_hides_no_point_in_tensorboard(monkeypatch) -> None:
+    from runs_in_forks import scalars
+
+    assert main([*SHORT, "Trainer.log_every_steps=1"]) == 0
+    before = scalars(Path("runs/debug"))
+    Path("runs/debug/result.json").unlink()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    more = ["Trainer.log_every_steps=1", "Trainer.max_steps=8", "run.allow_config_change=True"]
+    assert main([DEBUG, *bind("Train.baselines=[]"), *more]) == 0
+    names = sorted(path.name for path in Path("runs/debug").glob("events.out.tfevents*"))
+    assert len(names) == 2
+    after = scalars(Path("runs/debug"))
+    tag = "train/total_loss"
+    assert [step for step, _ in after[tag]] == list(range(1, 9))
+    assert after[tag][:4] == before[tag]
