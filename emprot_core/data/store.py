@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emprot_core.contracts import Split
+from emprot_core.data.checked_files import holds
 from emprot_core.data.store_format import (
     CLASS_IDS,
     INDEX_FIELDS,
@@ -23,6 +24,7 @@ from emprot_core.data.store_format import (
     split_array,
     vocabulary_arrays,
 )
+from emprot_core.data.store_index import check_index, check_shards
 from emprot_core.data.store_writer import StoreWriter
 from emprot_core.data.structures import read_structure
 from emprot_core.files import UNREADABLE
@@ -38,6 +40,8 @@ __all__ = [
     "find_store",
     "split_array",
 ]
+
+_CHANGED = "was changed since it was written: its SHA-256 is not {}; copy or prepare the store again"
 
 
 class TrajectoryStore:
@@ -64,10 +68,14 @@ class TrajectoryStore:
         self.sources: list[dict[str, Any]] = meta["sources"]
         self.prepared: dict[str, Any] = meta["prepared"]
         self.vocabulary_arrays = vocabulary_arrays(meta["files"])
+        self._files: Mapping[str, tuple[int, str]] = meta["files"]
         self._check_files(meta["files"], verify)
         self._shards: dict[int, np.ndarray] = {}
         self.index = self._open("index.npy")
-        self._check_index()
+        check_index(self.directory, self.index)
+        self._shard_of, self._offset = self.index["shard"], self.index["offset"]
+        self._num_frames, self._num_residues = self.index["num_frames"], self.index["num_residues"]
+        check_shards(self.directory, self.index, self._shard)
         for trajectory in range(len(self) if verify else 0):
             self.check_ids(trajectory)
 
@@ -135,6 +143,16 @@ class TrajectoryStore:
         """The spans of a split that was kept when the store was prepared (data.windows.SPAN_DTYPE), read-only."""
         return self.array(split_array(split))
 
+    def check_hashes(self) -> None:
+        """Check the SHA-256 of every file, unless it was checked before and is the same file still.
+
+        Raises:
+            StoreError: a file was changed since it was written.
+        """
+        for name, (_, digest) in self._files.items():
+            if not holds(self.directory / name, digest):
+                raise StoreError(f"{self.directory / name} {_CHANGED.format(digest)}")
+
     def _open(self, name: str) -> np.ndarray:
         path = self.directory / name
         try:
@@ -155,44 +173,4 @@ class TrajectoryStore:
                 got = "is missing" if held is None else f"has {held} bytes"
                 raise StoreError(f"{path} {got}, expected {size} bytes; copy or prepare the store again")
             if verify and sha256(path) != digest:
-                raise StoreError(
-                    f"{path} was changed since it was written: its SHA-256 is not {digest}; prepare the store again"
-                )
-
-    def _check_index(self) -> None:
-        path = self.directory / "index.npy"
-        if self.index.dtype.names != INDEX_FIELDS or self.index.ndim != 1 or not len(self.index):
-            raise StoreError(
-                f"{path} has the fields {self.index.dtype.names} and the shape {self.index.shape}, expected "
-                f"{INDEX_FIELDS} of one trajectory or more; prepare the store again"
-            )
-        self._shard_of, self._offset = self.index["shard"], self.index["offset"]
-        self._num_frames, self._num_residues = self.index["num_frames"], self.index["num_residues"]
-        lowest = {"shard": 0, "offset": 0, "num_frames": 1, "num_residues": 1}
-        for field, low in lowest.items():
-            row = int(self.index[field].argmin())
-            if self.index[field][row] < low:
-                raise StoreError(
-                    f"{path}: trajectory {self.index['name'][row]!s} has {field} = {self.index[field][row]}, "
-                    f"expected at least {low}; prepare the store again"
-                )
-        self._check_shards()
-
-    def _check_shards(self) -> None:
-        ends = self._offset + self._num_frames.astype(np.int64) * self._num_residues
-        last = np.lexsort((ends, self._shard_of))
-        last = last[np.append(np.diff(self._shard_of[last]) > 0, True)]
-        for row in last.tolist():
-            shard = self._shard(int(self._shard_of[row]))
-            path = self.directory / shard_name(int(self._shard_of[row]))
-            if shard.dtype not in (np.int16, np.int32) or shard.ndim != 1:
-                raise StoreError(
-                    f"{path} is {shard.dtype} of shape {shard.shape}, expected flat int16 or int32; "
-                    "prepare the store again"
-                )
-            if ends[row] > len(shard):
-                raise StoreError(
-                    f"{path} holds {len(shard)} IDs, but trajectory {self.index['name'][row]!s} "
-                    f"({self._num_frames[row]} frames x {self._num_residues[row]} residues) ends at {ends[row]}; "
-                    "copy or prepare the store again"
-                )
+                raise StoreError(f"{path} {_CHANGED.format(digest)}")

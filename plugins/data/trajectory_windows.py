@@ -66,7 +66,7 @@ class TrajectoryWindows:
             trajectories: names, or patterns such as "*_R1", of the trajectories to use; None takes all.
             weights: how often an epoch of training takes the windows of a trajectory, by name or pattern, as in
                 {"*": 0.5, "apo_*": 2.0}; the last entry that matches counts, and the weight is 1 if none does.
-            verify: check the SHA-256 of the store's files.
+            verify: check every ID, and the SHA-256 of the store's files even if they were checked before.
             shuffle_frames: a seed puts the frames of each trajectory into random order, as a control in which there is
                 nothing to learn about the dynamics. Each trajectory in use is then held in memory.
 
@@ -77,6 +77,8 @@ class TrajectoryWindows:
         """
         self._given = [str(each) for each in ([store] if isinstance(store, str | Path) else store)]
         self.store = open_stores(store, verify=verify)
+        for each in self.store.stores if isinstance(self.store, JoinedStores) else (self.store,):
+            each.check_hashes()
         if shuffle_frames is not None:
             self.store = ShuffledStores(self.store, shuffle_frames)
         self.vocabulary, self.digest = self.store.vocabulary, self.store.digest

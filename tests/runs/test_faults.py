@@ -155,18 +155,16 @@ def damage_id(directory: Path, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_store", "bindings", "parts"),
+    ("break_store", "parts"),
     [
-        (lambda store: damage_id(store, 256), (), ["ids-00000.npy", "prolif_a", "frame 20", "256"]),
-        (lambda store: damage_id(store, -2), (), ["ids-00000.npy", "prolif_a", "frame 20", "-2"]),
-        (lambda store: damage_id(store, 3), ["TrajectoryWindows.verify=True"], ["ids-00000.npy", "SHA-256"]),
-        (lambda store: (store / "ids-00000.npy").write_bytes(b"x"), (), ["ids-00000.npy", "expected"]),
+        (lambda store: damage_id(store, 3), ["ids-00000.npy", "SHA-256"]),
+        (lambda store: (store / "ids-00000.npy").write_bytes(b"x"), ["ids-00000.npy", "expected"]),
     ],
 )
-def test_bad_data_are_one_clear_message_and_nothing_half_written(runs, tmp_path, break_store, bindings, parts) -> None:
+def test_bad_data_are_one_clear_message_and_nothing_half_written(runs, tmp_path, break_store, parts) -> None:
     write_store(tmp_path / "store")
     break_store(tmp_path / "store")
-    assert runs(tmp_path, [*DEBUG, *bind("TrajectoryWindows.store='store'", *bindings)]) == 1
+    assert runs(tmp_path, [*DEBUG, *bind("TrajectoryWindows.store='store'")]) == 1
     (error,) = [line for line in output(tmp_path).splitlines() if line.startswith("error: ")]
     assert all(part in error for part in parts)
     assert "Traceback" not in output(tmp_path)
