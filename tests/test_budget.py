@@ -15,16 +15,16 @@ from places import CORE, PLUGINS, ROOT
 MAX_LINES_IN_A_FILE = 200
 MAX_CODE_LINES_IN_A_FUNCTION = 40
 MAX_CODE_LINES = {
-    "emprot_core": 7371,
+    "emprot_core": 7373,
     "emprot_core/checkpoint": 201,
     "emprot_core/config": 1658,
-    "emprot_core/data": 966,
+    "emprot_core/data": 968,
     "emprot_core/evaluation": 986,
     "emprot_core/hooks": 132,
     "emprot_core/jobs": 1458,
     "emprot_core/kernels": 105,
     "emprot_core/training": 681,
-    "plugins": 7379,
+    "plugins": 7374,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])

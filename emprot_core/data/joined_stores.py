@@ -88,6 +88,8 @@ def open_stores(stores: str | Path | Sequence[str | Path], verify: bool = False)
         StoreError: a store is missing or damaged, or they do not fit together.
     """
     opened = [TrajectoryStore(s, verify) for s in ([stores] if isinstance(stores, str | Path) else stores)]
+    for store in opened:
+        store.check_hashes()
     return opened[0] if len(opened) == 1 else JoinedStores(opened)
 
 

@@ -77,8 +77,6 @@ class TrajectoryWindows:
         """
         self._given = [str(each) for each in ([store] if isinstance(store, str | Path) else store)]
         self.store = open_stores(store, verify=verify)
-        for each in self.store.stores if isinstance(self.store, JoinedStores) else (self.store,):
-            each.check_hashes()
         if shuffle_frames is not None:
             self.store = ShuffledStores(self.store, shuffle_frames)
         self.vocabulary, self.digest = self.store.vocabulary, self.store.digest

@@ -66,8 +66,7 @@ class Prepare:
             tokenizers: each of them gets one store.
             output: directory for the stores.
             fit_on: patterns of the trajectories that tokenizers learn from; no test trajectory may be among them.
-            fit_fraction: share of the frames of each, in (0, 1], taken from the start because test frames come later.
-                With a split, only the training frames among them are used.
+            fit_fraction: share of the frames of each, from the start; with a split the training frames among them.
             on_error: a damaged trajectory ends the run ("refuse") or is left out ("skip"); either names it.
             group_by: "sequence" puts trajectories of one residue sequence in one group, that of the first.
             num_workers: processes that encode, 0 for one a core; with 1 a file that crashes its library ends Prepare.
@@ -95,11 +94,8 @@ class Prepare:
         self.frames = SelectedFrames(reader, start, stop, stride)
         self.reader: Reader = reader if self.frames.takes_all else self.frames
         self.tokenizers, self.output, self.add = tokenizers, Path(output), add
-        self.fit_on, self.fit_fraction, self.num_workers = (
-            fit_on,
-            fit_fraction,
-            num_workers or max(2, os.cpu_count() or 1),
-        )
+        self.fit_on, self.fit_fraction = fit_on, fit_fraction
+        self.num_workers = num_workers or max(2, os.cpu_count() or 1)
         self.on_error, self.group_by = on_error, group_by
         self.split, self.compact = split, compact
         self._parts = self.output / _PARTS
