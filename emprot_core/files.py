@@ -42,31 +42,21 @@ def write_atomically(path: Path, data: bytes | memoryview) -> str:
     Raises:
         OSError: the file could not be written, or reads back differently. The message names it.
     """
-    temporary, digest = _temporary(path), hashlib.sha256(data).hexdigest()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open_new(temporary) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if sha256(temporary) != digest:
-            raise OSError(errno.EIO, "the disk gives back other bytes than were written")
-        os.replace(temporary, path)
-        sync_directory(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    digest = hashlib.sha256(data).hexdigest()
+    with written_atomically(path, digest) as file:
+        file.write(data)
     return digest
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
+def written_atomically(path: Path, digest: str | None = None) -> Iterator[BinaryIO]:
     """A file to write into, for content that does not fit into memory; it appears at `path` whole, or not at all.
 
+    Args:
+        digest: the SHA-256 that the file must have when it is read back.
+
     Raises:
-        OSError: the file could not be written. The message names it.
+        OSError: the file could not be written, or reads back differently. The message names it.
     """
     temporary = _temporary(path)
     try:
@@ -75,6 +65,8 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if digest is not None and sha256(temporary) != digest:
+            raise OSError(errno.EIO, "the disk gives back other bytes than were written")
         os.replace(temporary, path)
         sync_directory(path.parent)
     except BaseException as error:
