@@ -55,14 +55,9 @@ class MDTrajectory:
             key_column, group_column: names of the columns of that file.
             incomplete: what to do if an amino acid lacks N, CA, C or O: "refuse" the trajectory, or "leave_out" the
                 residue, which breaks the chain.
-            table: a CSV file with the columns files, topology, group and time_step_ns (readers.file_table), instead of
-                topology, group and time_step_ns.
-
-        Raises:
-            EmprotError: there is a table beside a topology or a group.
+            table: a CSV file with the columns files, topology, group and time_step_ns (readers.file_table). With a
+                table, the parameters topology, group and time_step_ns are not read.
         """
-        if table and (topology or group):
-            raise EmprotError("readers.md has a table, and a topology or a group; the table gives both")
         self.table = table
         self.topology, self.group, self.time_step_ns = topology, group, time_step_ns
         self.layout, self.incomplete = layout, incomplete

@@ -259,5 +259,3 @@ def test_a_table_that_does_not_fit_is_refused_with_its_line(tmp_path: Path, text
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_all(MDTrajectory(table=str(tmp_path / "t.csv")), path)
-    with pytest.raises(ValueError, match="the table gives both"):
-        MDTrajectory(topology="top.pdb", table="t.csv")
