@@ -1,19 +1,17 @@
 """The directory of a training run: its lock, its log, its records, and whether it may go on."""
 
 import logging
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from emprot_core.checkpoint import CheckpointStore
 from emprot_core.config import load_text
-from emprot_core.disk import open_own, try_lock
 from emprot_core.distributed import any_rank, rank
-from emprot_core.errors import EmprotError
 from emprot_core.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
 from emprot_core.jobs.code_version import versions
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.log_file import LogFile
+from emprot_core.jobs.run_lock import RunLock
 from emprot_core.jobs.stores import Record
 
 _log = logging.getLogger("emprot")
@@ -27,28 +25,32 @@ class RunDirectory:
         self.checkpoints = CheckpointStore(self.path / "checkpoints")
         self._context = context
         self._is_writer = rank() == 0
-        self._lock: Any = None
-        self._held: dict[Path, tuple[int, int] | None] = {}
+        self.lock = RunLock(self.path)
         self._log_file: logging.Handler = logging.NullHandler()
 
     def __enter__(self) -> "RunDirectory":
         """
         Raises:
-            RunRefused: another process is running in the directory.
+            RunRefused: another process is running in the directory, or the ranks do not share it.
             OSError: the directory cannot be written.
         """
-        is_free = self._take_lock() if self._is_writer else True
-        if any_rank(not is_free):
-            self._release_lock()
+        if any_rank(not self.lock.take()):
+            self.lock.release()
             raise RunRefused(
                 f"another process is running in {self.path}; wait for it, or take another directory: --fresh, "
                 "or run.directory=runs/other"
+            )
+        if any_rank(not self.lock.is_shared()):
+            self.lock.release()
+            raise RunRefused(
+                f"the ranks do not share {self.path}: each sees another directory there; bind run.directory to one on "
+                "a file system that all of them have"
             )
         if self._is_writer:
             try:
                 self._log_file = LogFile(self.path / "run.log")
             except OSError:
-                self._release_lock()
+                self.lock.release()
                 raise
             self._log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(self._log_file)
@@ -63,7 +65,7 @@ class RunDirectory:
             )
         _log.removeHandler(self._log_file)
         self._log_file.close()
-        self._release_lock()
+        self.lock.release()
 
     @property
     def config_digest(self) -> str:
@@ -142,18 +144,6 @@ class RunDirectory:
             write_hashed_json(self.path / "settings.json", record)
             write_hashed_text(self.path / "config.gin", self._context.config.text())
 
-    def check_held(self) -> None:
-        """
-        Raises:
-            EmprotError: the directory or its lock is another one than at the start, so that another run may be there.
-        """
-        for path, identity in self._held.items():
-            if _identity(path) != identity:
-                raise EmprotError(
-                    f"{path} was removed or replaced while the run was going on; nothing more is written. What it "
-                    "saved before is in the directory that was there"
-                )
-
     def write_operative_config(self) -> None:
         if self._is_writer:
             write_hashed_text(self.path / "operative_config.gin", self._context.config.operative_text())
@@ -161,25 +151,9 @@ class RunDirectory:
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file of a run."""
         if self._is_writer:
-            self.check_held()
+            self.lock.check_held()
             whole = {**result, "config_digest": self.config_digest, "versions": versions()}
             write_hashed_json(self.path / "result.json", whole)
-
-    def _take_lock(self) -> bool:
-        lock = self.path / "run.lock"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(lock, "w", opener=open_own)  # noqa: SIM115  # open for as long as the run goes on
-        except OSError as error:
-            raise OSError(
-                f"{self.path} cannot be written ({error}); bind run.directory to a directory that can be written"
-            ) from error
-        self._held = {path: _identity(path) for path in (self.path, lock)}
-        return try_lock(self._lock.fileno(), self.path)
-
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
 
     def _config_difference(self, earlier: str | None) -> list[str]:
         """The differences from an earlier config: the text in a checkpoint, or else config.gin."""
@@ -189,8 +163,3 @@ class RunDirectory:
         if earlier is None:
             return ["the config (the earlier config.gin is missing)"]
         return load_text(earlier, str(path)).difference(self._context.config)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """The device and inode of a path, None if there is nothing."""
-    return (path.stat().st_dev, path.stat().st_ino) if path.exists() else None

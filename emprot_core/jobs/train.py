@@ -112,7 +112,7 @@ class Train:
                 config_digest=config.digest(),
                 data_digest=self.data.digest,
             ),
-            MetricsLog(directory.path / "metrics.jsonl", directory.check_held),
+            MetricsLog(directory.path / "metrics.jsonl", directory.lock.check_held),
         )
         self._go_on(directory)
         first = next(iter(self.data.all_windows("train")), None)  # None: no target is known, which the loader will say

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -96,6 +97,16 @@ def test_a_changed_number_of_ranks_keeps_the_order_of_the_windows(runs, tmp_path
 
 def test_unequal_shares_hang_no_rank(runs, tmp_path: Path) -> None:
     assert finish(runs, 3, tmp_path, [*CALL, "validate_unevenly"]) == [0] * 3, outputs(tmp_path)
+
+
+def test_ranks_that_do_not_share_the_directory_are_refused_before_the_first_step(runs, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    pids = [runs.start(tmp_path / str(rank), RUN, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in range(2)]
+    assert [runs.wait(pid) for pid in pids] == [2, 2], outputs(tmp_path / "0")
+    assert "the ranks do not share run: each sees another directory there" in outputs(tmp_path / "0")
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_a_gradient_that_is_not_finite_on_one_rank_is_withheld_on_all(runs, tmp_path: Path) -> None:
