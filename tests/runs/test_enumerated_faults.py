@@ -66,15 +66,12 @@ def same(run: Path, whole: Path) -> bool:
     return torch.equal(weights(str(run)), weights(str(whole))) and metrics[0] == metrics[1]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_whatever_operation_fails_the_next_start_ends_with_the_same_bits(
-    name: str, whole: Path, tmp_path: Path
-) -> None:
+def check_failures(name: str, codes: list[int], whole: Path, tmp_path: Path) -> None:
+    """Let each call of os.<name> fail with each error, and start the run again."""
     with failing(name, 0, 0) as calls:
         assert run_in(tmp_path / "count")[0] == 0
     assert calls[0] >= 2
-    for number, code in itertools.product(range(1, calls[0] + 1), ERRORS):
+    for number, code in itertools.product(range(1, calls[0] + 1), codes):
         folder = tmp_path / f"{number}-{code}"
         with failing(name, number, code):
             status, told = run_in(folder)
@@ -87,6 +84,19 @@ def test_whatever_operation_fails_the_next_start_ends_with_the_same_bits(
 
 
 @pytest.mark.slow
+def test_a_rename_that_fails_at_any_moment_costs_nothing(whole: Path, tmp_path: Path) -> None:
+    check_failures("replace", [errno.EIO], whole, tmp_path)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_operation_fails_the_next_start_ends_with_the_same_bits(
+    name: str, whole: Path, tmp_path: Path
+) -> None:
+    check_failures(name, ERRORS, whole, tmp_path)
+
+
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_killed_before_any_operation_goes_on_to_the_same_bits(
     name: str, runs, whole: Path, tmp_path: Path
