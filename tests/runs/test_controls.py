@@ -9,11 +9,15 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_directory")
 BASELINES = "Train.baselines=[@baselines.occupancy(), @baselines.history_site(), @baselines.history_alike()]"
 
 
-@pytest.mark.slow
+EXPERTS = ["--gin_file=experts.gin", *bind("TrajectoryWindows.shuffle_frames=0")]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["--gin_file=shuffled.gin"], ["--gin_file=experts.gin", *bind("TrajectoryWindows.shuffle_frames=0")]],
-    ids=["base", "gated experts"],
+    [
+        pytest.param(["--gin_file=shuffled.gin"], marks=pytest.mark.slow, id="base"),
+        pytest.param(EXPERTS, marks=pytest.mark.campaign, id="gated experts"),
+    ],
 )
 def test_on_shuffled_frames_the_model_gains_nothing_over_the_best_baseline(arguments: list[str]) -> None:
     assert main([*arguments, *bind(BASELINES, "run.directory='run'")]) == 0
