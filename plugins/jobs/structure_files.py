@@ -1,6 +1,7 @@
 """Values of residues on a structure: PDB and mmCIF files with the value in the B-factor, and a script that colours it.
 
-Every residue of the table stands in the file. Where nothing is known, B is 0 and the occupancy 0.00, elsewhere 1.00.
+Every residue of the table that has coordinates stands in the file. Where no value is known, B is 0 and the occupancy
+0.00, elsewhere 1.00.
 """
 
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ _MMCIF_FIELDS = (
     *("label_entity_id", "label_seq_id", "pdbx_PDB_ins_code", "Cartn_x", "Cartn_y", "Cartn_z", "occupancy"),
     *("B_iso_or_equiv", "auth_seq_id", "auth_asym_id", "pdbx_PDB_model_num"),
 )
-_WIDEST = 999.99  # what the B-factor column of a PDB file holds
-_MOST_RESIDUES = 9999  # what the number column of a PDB file holds
+_NUMBERS = (-999, 9999)  # what the number column of a PDB file holds
+_COORDINATES = (-999.999, 9999.999)  # what each coordinate column holds, Angstrom
+_VALUES = (-99.99, 999.99)  # what the B-factor column holds
+_MOST_ATOMS = 99_999
 
 
 class Coloured(NamedTuple):
@@ -35,47 +38,46 @@ class _Atom(NamedTuple):
     serial: int
     place: int  # of the residue in the table, from 1 on
     name: str
-    residue: np.void
+    residue: tuple[int, str, str, str, str]  # the fields of contracts.RESIDUE_DTYPE
     position: np.ndarray
     value: float
     occupancy: float
 
 
 def write_pdb(path: Path, coloured: Coloured) -> None:
-    """Write a PDB file.
+    """Write a PDB file. Values that are too large for its B-factor column are divided by a power of ten.
+
+    There is room for the first three letters of a residue's name and the last four of its segment's.
 
     Raises:
-        EmprotError: a chain has more than one letter, a residue number more than four digits, or a value does not fit.
+        EmprotError: a chain has more than one letter, or there are more atoms, larger residue numbers or larger
+            coordinates than the columns hold.
     """
-    table, values = coloured.residues, coloured.values[np.isfinite(coloured.values)]
-    chains = sorted({str(chain) for chain in table["chain"] if len(chain) > 1})
-    numbers = table["number"]
-    if chains or len(table) > _MOST_RESIDUES or (numbers > _MOST_RESIDUES).any() or (numbers < -999).any():
-        what = f"the chain {chains[0]!r}" if chains else f"residues up to number {numbers.max()}"
-        raise EmprotError(f"{path}: a PDB file cannot hold {what}; write mmCIF instead")
-    if len(values) and (values.max() > _WIDEST or values.min() < -99.99):
-        raise EmprotError(f"{path}: a PDB file holds values from -99.99 to {_WIDEST}, got {values.max():g}; scale them")
-    lines = [f"REMARK   1 B-FACTOR: {coloured.title.upper()}", "REMARK   1 OCCUPANCY 0.00: UNKNOWN"]
+    if unfit := _unfit(coloured):
+        raise EmprotError(f"{path}: a PDB file cannot hold {unfit}; write mmCIF instead")
+    divisor = _divisor(coloured.values)
+    title = _one_line(coloured.title).upper() + (f", DIVIDED BY {divisor}" if divisor > 1 else "")
+    lines = [f"REMARK   1 B-FACTOR: {title}", "REMARK   1 OCCUPANCY 0.00: UNKNOWN"]
     for atom in _atoms(coloured):
         place = "".join(f"{x:8.3f}" for x in atom.position)
-        code, chain, name = (str(atom.residue[field]) for field in ("insertion_code", "chain", "name"))
+        number, code, name, chain, segment = atom.residue
         lines.append(
-            f"ATOM  {atom.serial % 100_000:5d}  {atom.name:<3} {name[:3]:>3} {chain or ' '}"
-            f"{atom.residue['number']:4d}{code or ' '}   {place}{atom.occupancy:6.2f}{atom.value:6.2f}"
-            f"          {atom.name[0]:>2}"
+            f"ATOM  {atom.serial:5d}  {atom.name:<3} {name[:3]:>3} {chain or ' '}{number:4d}{code or ' '}   {place}"
+            f"{atom.occupancy:6.2f}{atom.value / divisor:6.2f}      {segment[-4:]:<4}{atom.name[0]:>2}"
         )
     write_atomically(path, "\n".join([*lines, "END", ""]).encode())
 
 
 def write_mmcif(path: Path, coloured: Coloured) -> None:
-    """Write an mmCIF file, which has no limits of width."""
-    lines = ["data_emprot", f"# B_iso_or_equiv: {coloured.title}; occupancy 0.00: unknown", "loop_"]
+    """Write an mmCIF file, which has no limits of width. Without a chain, the segment is the chain."""
+    lines = ["data_emprot", f"# B_iso_or_equiv: {_one_line(coloured.title)}; occupancy 0.00: unknown", "loop_"]
     lines += [f"_atom_site.{field}" for field in _MMCIF_FIELDS]
     for atom in _atoms(coloured):
-        number, code, name, chain, _ = atom.residue.tolist()
-        place = " ".join(f"{x:.3f}" for x in atom.position)
-        row = f"ATOM {atom.serial} {atom.name[0]} {atom.name} . {name or 'UNK'} {chain or 'A'} 1 {atom.place}"
-        lines.append(f"{row} {code or '?'} {place} {atom.occupancy:.2f} {atom.value:.4f} {number} {chain or 'A'} 1")
+        number, code, name, chain, segment = atom.residue
+        place, chain = " ".join(f"{x:.3f}" for x in atom.position), _quoted(chain or segment or "A")
+        row = f"ATOM {atom.serial} {atom.name[0]} {atom.name} . {_quoted(name or 'UNK')} {chain} 1 {atom.place}"
+        code = _quoted(code) if code else "?"
+        lines.append(f"{row} {code} {place} {atom.occupancy:.2f} {atom.value:.4f} {number} {chain} 1")
     write_atomically(path, "\n".join([*lines, "#", ""]).encode())
 
 
@@ -83,13 +85,14 @@ def write_colours(path: Path, structure: Path, coloured: Coloured) -> None:
     """Write a script for PyMOL (.pml) that loads the structure beside it and colours it; what is unknown is grey."""
     known = coloured.values[np.isfinite(coloured.values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    divisor = _divisor(coloured.values) if structure.suffix == ".pdb" else 1
     lines = [
-        f"# {coloured.title}, {low:.3g} (blue) to {high:.3g} (red); grey: unknown",
+        f"# {_one_line(coloured.title)}, {low:.3g} (blue) to {high:.3g} (red); grey: unknown",
         f"load {structure.name}",
         "hide everything",
         "show cartoon",
         "set cartoon_trace_atoms, 1",
-        f"spectrum b, blue_white_red, minimum={low:.6g}, maximum={high:.6g}",
+        f"spectrum b, blue_white_red, minimum={low / divisor:.6g}, maximum={high / divisor:.6g}",
         "color grey60, q < 0.5",
         "orient",
         "",
@@ -97,9 +100,45 @@ def write_colours(path: Path, structure: Path, coloured: Coloured) -> None:
     write_atomically(path, "\n".join(lines).encode())
 
 
+def _unfit(coloured: Coloured) -> str:
+    """What the columns of a PDB file cannot hold; "" if they hold everything."""
+    table = coloured.residues
+    longest = max(table["chain"].tolist(), key=len, default="")
+    if len(longest) > 1:
+        return f"the chain {longest!r}"
+    if 4 * len(table) > _MOST_ATOMS:
+        return f"{len(table)} residues"
+    for what, found, (low, high) in (
+        ("residue numbers", table["number"], _NUMBERS),
+        ("coordinates", np.nan_to_num(coloured.backbone), _COORDINATES),
+    ):
+        if len(table) and (found.min() < low or found.max() > high):
+            return f"{what} from {found.min():g} to {found.max():g}"
+    return ""
+
+
+def _divisor(values: np.ndarray) -> int:
+    """The power of ten that makes values fit into the B-factor column of a PDB file."""
+    known = values[np.isfinite(values)]
+    divisor = 1
+    while known.min(initial=0) / divisor < _VALUES[0] or known.max(initial=0) / divisor > _VALUES[1]:
+        divisor *= 10
+    return divisor
+
+
+def _one_line(title: str) -> str:
+    """A title as one line: what came after a line break in the name of a trajectory would be a command of PyMOL."""
+    return " ".join(title.split())
+
+
+def _quoted(text: str) -> str:
+    """A text as a value of mmCIF, in quotes where one of its signs might mean something else."""
+    return text if text.isalnum() else f'"{text}"'
+
+
 def _atoms(coloured: Coloured) -> Iterator[_Atom]:
     serial = 0
-    rows = zip(coloured.residues, coloured.backbone, coloured.values, strict=True)
+    rows = zip(coloured.residues.tolist(), coloured.backbone, coloured.values, strict=True)
     for place, (residue, positions, value) in enumerate(rows, start=1):
         is_known = bool(np.isfinite(value))
         for name, position in zip(_ATOMS, positions, strict=True):

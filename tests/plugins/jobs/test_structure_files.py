@@ -3,6 +3,7 @@
 import warnings
 
 import gemmi
+import MDAnalysis
 import numpy as np
 import pytest
 from emprot_plugins.jobs.structure_files import Coloured, write_colours, write_mmcif, write_pdb
@@ -23,8 +24,6 @@ def coloured():
 
 
 def test_every_residue_stands_in_the_pdb_file_with_its_value(coloured, tmp_path):
-    import MDAnalysis
-
     path = tmp_path / "x.pdb"
     write_pdb(path, coloured)
     with warnings.catch_warnings():
@@ -52,11 +51,11 @@ def test_gemmi_reads_the_same(coloured, tmp_path, write):
     assert (found[:, 1] == np.isfinite(coloured.values)).all()
 
 
-def odd(**changes):
-    residues = np.array([(5, "A", "ALA", "B", "S")] * 2, RESIDUE_DTYPE)
+def odd(times=1, **changes):
+    residues = np.array([(5, "A", "ALA", "B", "S")] * 2 * times, RESIDUE_DTYPE)
     for field, value in changes.items():
         residues[field] = value
-    return Coloured(residues, np.zeros((2, 4, 3), np.float32), np.array([0.5, np.nan]), "x")
+    return Coloured(residues, np.zeros((2 * times, 4, 3), np.float32), np.array([0.5, np.nan] * times), "x")
 
 
 def test_insertion_codes_and_chains_are_kept_and_unknown_atoms_left_out(tmp_path):
@@ -75,8 +74,9 @@ def test_insertion_codes_and_chains_are_kept_and_unknown_atoms_left_out(tmp_path
     ("coloured", "message"),
     [
         (odd(chain="AB"), "cannot hold the chain 'AB'; write mmCIF"),
-        (odd(number=12345), "residues up to number 12345; write mmCIF"),
-        (odd()._replace(values=np.array([1e4, 0.0])), "holds values from -99.99 to 999.99, got 10000"),
+        (odd(number=12345), "residue numbers from 12345 to 12345; write mmCIF"),
+        (odd()._replace(backbone=np.full((2, 4, 3), 1e4)), "coordinates from 10000 to 10000; write mmCIF"),
+        (odd(times=15_000), "residues; write mmCIF"),
     ],
 )
 def test_what_a_pdb_file_cannot_hold_is_refused_and_mmcif_holds_it(tmp_path, coloured, message):
@@ -88,6 +88,54 @@ def test_what_a_pdb_file_cannot_hold_is_refused_and_mmcif_holds_it(tmp_path, col
     (chain,) = structure[0]
     assert chain.name == coloured.residues["chain"][0]
     assert chain[0]["CA"][0].b_iso == pytest.approx(coloured.values[0])
+
+
+def test_more_residues_than_numbers_fit_where_they_are_in_several_chains(tmp_path):
+    many = odd(times=6_000)
+    many.residues["number"] = np.arange(12_000) % 6_000 + 1
+    many.residues["chain"][6_000:] = "C"
+    write_pdb(tmp_path / "x.pdb", many)
+    chains = gemmi.read_structure(str(tmp_path / "x.pdb"))[0]
+    assert [(chain.name, len(chain)) for chain in chains] == [("B", 6_000), ("C", 6_000)]
+
+
+@pytest.mark.parametrize(("values", "divisor"), [([1234.5, 3.0], 10), ([-123.4, 3.0], 10), ([999.99, -99.99], 1)])
+def test_values_too_large_for_the_column_are_divided_by_a_power_of_ten(tmp_path, values, divisor):
+    large = odd(number=[5, 6])._replace(values=np.array(values))
+    write_pdb(tmp_path / "x.pdb", large)
+    (chain,) = gemmi.read_structure(str(tmp_path / "x.pdb"))[0]
+    assert [residue["CA"][0].b_iso * divisor for residue in chain] == pytest.approx(values, abs=0.1)
+    assert (f"B-FACTOR: X, DIVIDED BY {divisor}\n" in (tmp_path / "x.pdb").read_text()) == (divisor > 1)
+    for name, scale in (("x.pdb", divisor), ("x.cif", 1)):
+        write_colours(tmp_path / "x.pml", tmp_path / name, large)
+        shown = f"minimum={min(values) / scale:.6g}, maximum={max(values) / scale:.6g}"
+        assert shown in (tmp_path / "x.pml").read_text()
+
+
+def test_segments_tell_subunits_apart_where_there_are_no_chains(tmp_path):
+    two = odd(chain="", insertion_code="")
+    two.residues["segment"] = ["PROA", "PROTEIN2"]
+    write_pdb(tmp_path / "x.pdb", two)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert MDAnalysis.Universe(str(tmp_path / "x.pdb")).segments.segids.tolist() == ["PROA", "EIN2"]
+    write_mmcif(tmp_path / "x.cif", two)
+    assert [chain.name for chain in gemmi.read_structure(str(tmp_path / "x.cif"))[0]] == ["PROA", "PROTEIN2"]
+
+
+@pytest.mark.parametrize("sign", ["'", "#", '"', "_", "."])
+def test_signs_of_mmcif_may_stand_in_the_name_of_a_chain(tmp_path, sign):
+    write_mmcif(tmp_path / "x.cif", odd(chain=sign))
+    assert gemmi.read_structure(str(tmp_path / "x.cif"))[0][0].name == sign
+
+
+def test_the_name_of_a_trajectory_cannot_add_a_line(tmp_path):
+    sly = odd()._replace(title="change probability\npython\nprint(1)")
+    for write in (write_pdb, write_mmcif):
+        write(tmp_path / "x", sly)
+        assert "\npython" not in (tmp_path / "x").read_text().lower()
+    write_colours(tmp_path / "x.pml", tmp_path / "x.pdb", sly)
+    assert "\npython" not in (tmp_path / "x.pml").read_text()
 
 
 def test_the_script_colours_what_is_known(coloured, tmp_path):
