@@ -24,7 +24,7 @@ MAX_CODE_LINES = {
     "emprot_core/jobs": 1481,
     "emprot_core/kernels": 105,
     "emprot_core/training": 681,
-    "plugins": 7395,
+    "plugins": 7436,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])

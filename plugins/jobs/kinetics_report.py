@@ -12,7 +12,8 @@ from emprot_core.data.store import TrajectoryStore
 from emprot_core.files import write_atomically
 
 from .forecast_windows import Store
-from .kinetics import Numbers, chapman_kolmogorov, compare, implied_timescales, independent_draws, warning_for
+from .kinetics import Numbers, compare, independent_draws, warning_for
+from .markov_chain import chapman_kolmogorov, implied_timescales
 from .rollout_store import Origin
 
 _LEAST_FRAMES = 10  # of a piece that is compared
@@ -34,35 +35,34 @@ def write_kinetics(output: Path, origins: Sequence[Origin], store: Store, num_ro
     records = {}
     for place, origin in enumerate(origins):
         drawn = [np.array(rollouts.ids(place * num_rollouts + seed)) for seed in range(num_rollouts)]
-        records[origin.start.trajectory] = _record(np.array(store.ids(origin.row)), origin.last_frame, drawn, store)
+        records[origin.start.trajectory] = _record(np.array(store.ids(origin.row)), origin.last_frame, drawn)
     write_atomically(output / "kinetics.json", f"{json.dumps(records, indent=1)}\n".encode())
     for name, record in records.items():
         _log.info("%s\n%s", name, _table(record))
 
 
-def _record(ids: np.ndarray, last_frame: int, drawn: Sequence[np.ndarray], store: Store) -> dict[str, Any]:
-    num_clusters, length = store.vocabulary.num_clusters, len(drawn[0])
-    begin = last_frame + 1
+def _record(ids: np.ndarray, last_frame: int, drawn: Sequence[np.ndarray]) -> dict[str, Any]:
+    begin, length = last_frame + 1, len(drawn[0])
     if len(ids) - begin < _LEAST_FRAMES:
         begin = max(0, len(ids) - length)
     reference = ids[begin : begin + length]
     length = len(reference)
     before = ids[max(0, begin - length) : begin]
-    controls = {"rollouts": [each[:length] for each in drawn]}
+    compared = {"rollouts": [each[:length] for each in drawn]}
     if len(before) == length:
-        controls["simulation before"] = [before]
-        draws = [independent_draws(ids[:begin], length, num_clusters, seed) for seed in range(_NUM_DRAWS)]
-        controls["independent draws"] = draws
-    rows = {name: _mean([compare(piece, reference, num_clusters) for piece in p]) for name, p in controls.items()}
+        compared["simulation before"] = [before]
+        compared["independent draws"] = [independent_draws(ids[:begin], length, seed) for seed in range(_NUM_DRAWS)]
+    rows = {name: _mean([compare(piece, reference) for piece in pieces]) for name, pieces in compared.items()}
+    chains = {"simulation": [ids], "reference": [reference], **compared}
     return {
         "frames": [begin, begin + length],
         "rows": rows,
         "timescales_frames": {
             name: {str(lag): implied_timescales(pieces, lag) for lag in _LAGS if lag < length // 2}
-            for name, pieces in (("simulation", [ids]), ("rollouts", drawn))
+            for name, pieces in chains.items()
         },
-        "chapman_kolmogorov": {"simulation": chapman_kolmogorov([ids]), "rollouts": chapman_kolmogorov(drawn)},
-        "warning": warning_for(len(ids)),
+        "chapman_kolmogorov": {name: chapman_kolmogorov(pieces) for name, pieces in chains.items()},
+        "warning": warning_for(length),
     }
 
 
@@ -79,7 +79,7 @@ def _table(record: dict[str, Any]) -> str:
     names = list(record["rows"])
     width = max(map(len, names))
     first, stop = record["frames"]
-    keys = ("occupancy_jsd_bits", "change_rate_ratio", "dwell_ks", "transition_tv", "agreement")
+    keys = ("occupancy_jsd_bits", "change_rate_ratio", "dwell_ks", "transition_tv", "agreement", "mean_dwell_frames")
     lines = [
         f"against frames {first} to {stop - 1} of the simulation:",
         " " * width + "".join(f"{k:>20}" for k in keys),
@@ -87,10 +87,15 @@ def _table(record: dict[str, Any]) -> str:
     for name in names:
         cells = ["-" if record["rows"][name][k] is None else f"{record['rows'][name][k]:.3f}" for k in keys]
         lines.append(name.ljust(width) + "".join(f"{cell:>20}" for cell in cells))
-    real = record["rows"]["rollouts"]["agreement_reference"]
-    if real is not None:
-        lines.append(f"agreement of the reference itself: {real:.3f}")
+    own = record["rows"]["rollouts"]
+    for what in ("agreement", "mean_dwell_frames"):
+        if own[f"{what}_reference"] is not None:
+            lines.append(f"{what} of the reference itself: {own[f'{what}_reference']:.3f}")
     for name, value in record["chapman_kolmogorov"].items():
-        told = f"{value['value']:.3f}, floor {value['floor']:.3f} (sd {value['floor_sd']:.3f})"
-        lines.append(f"Chapman-Kolmogorov of the {name}: {told}")
+        if value is not None:
+            told = f"{value['value']:.3f}, floor {value['floor']:.3f} (sd {value['floor_sd']:.3f})"
+            lines.append(f"Chapman-Kolmogorov of the {name}: {told}")
+    for name, by_lag in record["timescales_frames"].items():
+        if slowest := [f"{times[0]:.3g} at lag {lag}" for lag, times in by_lag.items() if times]:
+            lines.append(f"slowest timescale of the {name}, frames: {', '.join(slowest)}")
     return "\n".join([*lines, *filter(None, [record["warning"]])])

@@ -101,7 +101,17 @@ def test_kinetics_stand_beside_both_controls_where_asked_for(run, tmp_path, caps
     assert set(record["rows"]) == {"rollouts", "simulation before", "independent draws"}
     assert record["rows"]["simulation before"]["change_rate_ratio"] == pytest.approx(0.98, abs=0.03)
     assert "fewer than 1000" in record["warning"]
+    assert set(record["chapman_kolmogorov"]) == {"simulation", "reference", *record["rows"]}
     assert "Chapman-Kolmogorov of the rollouts" in capsys.readouterr().err
+
+
+def test_rollouts_too_short_for_kinetics_leave_numbers_out(run, tmp_path) -> None:
+    more = ["Forecast.rollouts=1", "Forecast.rollout_frames=4", "Forecast.forecaster=markov", "Forecast.kinetics=True"]
+    assert forecast(run, tmp_path, *more) == 0
+    record = json.loads((tmp_path / "kinetics.json").read_text())["prolif_5ht1b"]
+    assert record["chapman_kolmogorov"]["rollouts"] is None
+    assert record["rows"]["rollouts"]["agreement"] is None
+    assert record["rows"]["rollouts"]["change_rate_ratio"] > 0
 
 
 def test_frames_are_chosen_by_number_or_the_last_one_of_each_trajectory(run, tmp_path) -> None:
