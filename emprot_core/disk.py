@@ -33,6 +33,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory and what it lies in, unless they exist. Their names are durable."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_directory(path.parent)
+
+
 def try_lock(descriptor: int, what: Path) -> bool:
     """Lock an open file or directory against other processes; False if one of them has it.
 

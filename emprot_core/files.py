@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from emprot_core.disk import open_new, sync_directory
+from emprot_core.disk import make_directory, open_new, sync_directory
 
 _MARK = "# sha256 "
 UNREADABLE = (
@@ -60,7 +60,7 @@ def written_atomically(path: Path, digest: str | None = None) -> Iterator[Binary
     """
     temporary = _temporary(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         with open_new(temporary) as file:
             yield file
             file.flush()
@@ -156,9 +156,11 @@ def set_aside(directory: Path, paths: Iterable[Path]) -> None:
     """
     if paths := list(paths):
         folder = next(path for n in count(1) if not (path := directory / f"aside-{n}").exists())
-        folder.mkdir(parents=True)
+        make_directory(folder)
         for path in paths:
             os.rename(path, folder / path.name.replace("tfevents", "events"))
+        for changed in (folder, directory):
+            sync_directory(changed)
         _log.warning("moved aside into %s: %s", folder, ", ".join(path.name for path in paths))
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from emprot_core.disk import sync_directory
 from emprot_core.files import set_aside
 
 APPENDED = "appended"
@@ -26,7 +27,10 @@ class AppendedFiles:
 
     def measure(self) -> Measured:
         """Make sure that every file has reached the disk, and give its size and SHA-256."""
-        return {path.name: self._measure(path) for path in self._paths()}
+        paths = self._paths()
+        if any(path.name not in self._hashes for path in paths):
+            sync_directory(self.directory)  # the names of new files
+        return {path.name: self._measure(path) for path in paths}
 
     def cut_back(self, measured: Measured) -> None:
         """Cut files back to what was `measured`, and move files that were created later aside.

@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from emprot_core.disk import open_own, try_lock
+from emprot_core.disk import make_directory, open_own, try_lock
 from emprot_core.distributed import barrier, gather, rank, world_size
 from emprot_core.errors import EmprotError
 
@@ -26,7 +26,7 @@ class RunLock:
         if rank() != 0:
             return True
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self._directory)
             self._file = open(self._path, "w", opener=open_own)  # noqa: SIM115  # open for as long as the run goes on
         except OSError as error:
             raise OSError(

@@ -4,17 +4,20 @@ import contextlib
 import errno
 import io
 import itertools
+import json
 import os
+import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from places import SUPPORT
 from run_commands import bind, weights
 from runs_in_forks import output
 
-from emprot_core import disk
+from emprot_core import disk, files
 from emprot_core.cli import main
 
 RUN = [
@@ -111,24 +114,55 @@ def test_a_run_killed_before_any_operation_goes_on_to_the_same_bits(
         assert same(folder / "runs" / "debug", whole), (number, output(folder))
 
 
-@pytest.mark.parametrize("removed", ["fsync", "hash"])
-def test_a_file_layer_that_skips_a_sync_or_a_hash_is_noticed(removed: str, tmp_path: Path, monkeypatch) -> None:
-    """What the tests above rest on: each write syncs a file and its directory, and each read looks at the hash."""
-    from emprot_core import files
+POWER = ["--call", str(SUPPORT / "power.py"), "main"]
 
-    synced: list[str] = []
-    sync: Callable[[int], None] = os.fsync
 
-    def counted(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        sync(descriptor)
+def without_power(runs, folder: Path, number: int, whole: Path, **environment: str) -> str:
+    """Let the power fail before the number-th operation, and start the run again. Gives what went wrong."""
+    status = runs(folder, POWER, POWER=str(number), ARGUMENTS=json.dumps(RUN), **environment)
+    saved = Path(f"{folder}.saved")
+    promised = int(saved.read_text()) if saved.exists() else 0
+    if status != -signal.SIGKILL:
+        return f"status {status} where the power should fail" if number == 1 else "done"
+    if runs(folder, RUN) != 0:
+        return output(folder)
+    found = re.search(r"going on from .*\(step (\d+)\)|(is finished)", output(folder))
+    if promised and not (found and (found[2] or int(found[1]) >= promised)):
+        return f"step {promised} was saved and is lost: {output(folder)}"
+    return "" if same(folder / "runs" / "debug", whole) else "other bits"
 
-    monkeypatch.setattr(os, "fsync", counted)
+
+def check_power_failures(runs, whole: Path, tmp_path: Path, step: int) -> int:
+    """Let the power fail before each step-th operation. Gives the number of operations that were tried."""
+    for tried, number in enumerate(itertools.count(1, step)):
+        wrong = without_power(runs, tmp_path / str(number), number, whole)
+        if wrong == "done":
+            return tried
+        assert not wrong, (number, wrong)
+    raise AssertionError
+
+
+@pytest.mark.slow
+def test_a_power_failure_loses_no_step_that_was_saved(runs, whole: Path, tmp_path: Path) -> None:
+    assert check_power_failures(runs, whole, tmp_path, step=23) >= 5
+
+
+@pytest.mark.campaign
+def test_no_power_failure_at_any_operation_loses_a_step_that_was_saved(runs, whole: Path, tmp_path: Path) -> None:
+    assert check_power_failures(runs, whole, tmp_path, step=1) >= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["files", "directories"])
+def test_a_file_layer_without_a_sync_is_caught_by_the_power_failures(
+    layer: str, runs, whole: Path, tmp_path: Path
+) -> None:
+    tried = (without_power(runs, tmp_path / str(n), n, whole, WITHOUT=layer) for n in range(30, 200, 20))
+    assert next(filter(None, tried)) != "done"
+
+
+def test_a_file_layer_without_a_hash_check_is_caught(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    if removed == "fsync":
-        files.write_hashed_json(path, {"a": 1})
-        assert [Path(name).name for name in synced] == [".a.json.partial", tmp_path.name]
-        return
     files.write_hashed_json(path, {"a": 1})
     path.write_text(path.read_text().replace("1", "2", 1))
     with pytest.raises(files.Damaged):
