@@ -5,12 +5,12 @@ import fcntl
 import logging
 import os
 import stat
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 """What file systems without locks, or without a sync of directories, answer."""
+_WARNED: set[tuple[int, str]] = set()
 _log = logging.getLogger("emprot")
 
 
@@ -28,7 +28,7 @@ def sync_directory(directory: Path) -> None:
     except OSError as error:
         if error.errno not in _NOT_SUPPORTED:
             raise
-        _warn_once(f"the file system of {directory} cannot sync a directory: the last file may be lost with the power")
+        _warn_once(directory, "cannot sync a directory: the last file may be lost with the power")
     finally:
         os.close(descriptor)
 
@@ -53,7 +53,7 @@ def try_lock(descriptor: int, what: Path) -> bool:
     except OSError as error:
         if error.errno not in _NOT_SUPPORTED:
             raise
-        _warn_once(f"the file system of {what} has no locks: start no second process there")
+        _warn_once(what, "has no locks: start no second process there")
     return True
 
 
@@ -76,6 +76,8 @@ def open_new(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "wb")
 
 
-@cache
-def _warn_once(text: str) -> None:
-    _log.warning("%s", text)
+def _warn_once(path: Path, risk: str) -> None:
+    """Warn of what a file system cannot do, once for each of them."""
+    if (key := (path.stat().st_dev, risk)) not in _WARNED:
+        _WARNED.add(key)
+        _log.warning("the file system of %s %s", path, risk)

@@ -49,7 +49,7 @@ def run_in(folder: Path) -> tuple[int, str]:
     folder.mkdir(exist_ok=True)
     before = os.getcwd()
     os.chdir(folder)
-    disk._warn_once.cache_clear()
+    disk._WARNED.clear()
     try:
         with contextlib.redirect_stderr(io.StringIO()) as told:
             return main(RUN), told.getvalue()
