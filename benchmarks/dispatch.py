@@ -6,7 +6,8 @@ from typing import Any
 
 from benchmarks.targets import target
 from benchmarks.timing import spread
-from emprot_core.hooks.base import Hook, HookList
+from emprot_core.hooks.base import Hook
+from emprot_core.hooks.hook_list import HookList
 
 
 def measure(num_events: int = 20_000, num_rounds: int = 9) -> dict[str, Any]:

@@ -48,7 +48,13 @@ def _checked(options: argparse.Namespace) -> int:
             lines = [f"error: {error}", *getattr(error, "__notes__", ()), "--debug shows the traceback"]
             print("\n  ".join(lines), file=sys.stderr)
     except Exception as error:
-        traceback.print_exception(error)
+        from emprot_core.conformance.blame import explain
+
+        text = None if options.debug else explain(error)
+        if text is None:
+            traceback.print_exception(error)
+        else:
+            print(f"error: {text}\n  --debug shows the whole traceback", file=sys.stderr)
     return FAILED
 
 

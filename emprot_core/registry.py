@@ -7,6 +7,7 @@ Components stay plain classes and functions. gin's own registry is only read, fo
 """
 
 import difflib
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -74,6 +75,9 @@ def register(kind: str, name: str | None = None) -> Callable[[Component], Compon
     Raises:
         EmprotError: the kind is unknown, the name cannot stand in a gin file, or another component of that kind has it.
     """
+    if not isinstance(kind, str):
+        name = getattr(kind, "__name__", "MyPart")
+        raise EmprotError(f"@register over {name} has no kind; write for example @register('model')")
     if kind not in KINDS:
         raise EmprotError(f"unknown kind {kind!r}, expected one of {', '.join(KINDS)}{_nearest(kind, KINDS)}")
 
@@ -107,6 +111,12 @@ def get(kind: str, name: str) -> Callable[..., Any]:
         broken = "".join(f"; {module} failed to import ({error})" for module, error in _failures.items())
         raise UnknownComponent(message + broken)
     return _entries[kind, name].target
+
+
+def entry_of(component: Any) -> Entry | None:
+    """The entry of a component, be it the registered class or function, an instance, or a factory that binds it."""
+    target = component.func if isinstance(component, functools.partial) else component
+    return next((entry for entry in _entries.values() if entry.target in (target, type(target))), None)
 
 
 def entries(kind: str | None = None) -> list[Entry]:

@@ -22,7 +22,7 @@ FOUNDATION = {
     "words",
     "disk",
 }
-LOWER = FOUNDATION | {"checkpoint", "kernels", "data"}
+LOWER = FOUNDATION | {"breach", "checkpoint", "kernels", "data"}
 MAY_IMPORT = {
     **{module: {"batch", "errors"} for module in FOUNDATION},
     "registry": {"errors", "kinds"},
@@ -31,16 +31,18 @@ MAY_IMPORT = {
     "files": {"disk"},
     "disk": set(),
     "words": set(),
-    **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION),
+    "breach": {"errors", "registry"},
+    **dict.fromkeys(("checkpoint", "kernels", "data"), FOUNDATION | {"breach"}),
     "hooks": LOWER,
+    "conformance": LOWER | {"hooks"},
     "config": {"errors", "kinds", "registry", "words"},
-    "training": LOWER | {"hooks"},
-    "evaluation": LOWER | {"hooks", "training"},
-    "jobs": LOWER | {"hooks", "training", "evaluation", "config"},
+    "training": LOWER | {"hooks", "conformance"},
+    "evaluation": LOWER | {"hooks", "conformance", "training"},
+    "jobs": LOWER | {"hooks", "conformance", "training", "evaluation", "config"},
     "options": set(),
-    "cli": LOWER | {"hooks", "training", "evaluation", "config", "jobs", "options"},
+    "cli": LOWER | {"hooks", "conformance", "training", "evaluation", "config", "jobs", "options"},
 }
-FOR_PLUGINS = LOWER | {"hooks"}
+FOR_PLUGINS = LOWER | {"hooks", "conformance"}
 FOR_JOBS = FOR_PLUGINS | {"evaluation", "config", "jobs"}
 JOB_FOLDERS = {"jobs", "prepare"}
 """Folders of plugins whose parts are jobs: they may import what a job of the core may, and nothing imports them."""

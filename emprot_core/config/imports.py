@@ -9,6 +9,7 @@ from pathlib import Path
 from emprot_core import registry
 from emprot_core.config.faults import Faults, Location, did_you_mean, nearest
 from emprot_core.config.statements import Import
+from emprot_core.errors import EmprotError
 
 
 def import_all(plugins: Sequence[str], imports: Sequence[Import], faults: Faults) -> list[str]:
@@ -53,7 +54,8 @@ def only_registered(imports: Sequence[Import], faults: Faults) -> list[str]:
 def _note_failure(statement: Import, faults: Faults) -> None:
     failed = registry.failures().get(statement.module)
     if failed is not None:
-        message = f"import {statement.module} failed: {type(failed).__name__}: {failed}"
+        told = f"{failed}" if isinstance(failed, EmprotError) else f"{type(failed).__name__}: {failed}"
+        message = f"import {statement.module} failed: {told}"
         faults.note("import", message, statement.location, *_advice(statement.module, failed))
 
 
@@ -62,8 +64,9 @@ def _advice(module: str, error: Exception) -> Iterator[str]:
         yield from did_you_mean(nearest(module, [path.stem for path in Path.cwd().glob("*.py")]))
         yield f"looked in the installed packages and in {os.getcwd()}"
         return
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    ours = ("importlib", registry.__file__)
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not any(o in each.filename for o in ours)]
     if isinstance(error, SyntaxError):
         yield f"at {error.filename}:{error.lineno}"
-    elif frames[1:]:
+    elif frames:
         yield f"raised at {frames[-1].filename}:{frames[-1].lineno}"

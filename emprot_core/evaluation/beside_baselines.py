@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from emprot_core.conformance.baselines import check_names as check_each_has_a_name
 from emprot_core.contracts import Baseline, Data, Forecaster, Score, Split
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.forecast import MODEL
@@ -21,6 +22,7 @@ _log = logging.getLogger("emprot")
 
 def check_names(baselines: Sequence[Forecaster]) -> None:
     """Raise EmprotError if two baselines have the same name, or one is named `model`."""
+    check_each_has_a_name(baselines)
     names = [MODEL, *(baseline.name for baseline in baselines)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise EmprotError(f"two forecasters are named {min(twice)!r}; list each baseline once, under its own name")

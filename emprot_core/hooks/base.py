@@ -5,9 +5,7 @@ acts on this only after every hook has handled the event, so no result depends o
 """
 
 import difflib
-import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from emprot_core.batch import Batch
-from emprot_core.checkpoint import CheckpointError
-from emprot_core.errors import EmprotError
-
-_log = logging.getLogger("emprot")
 
 EVENTS = (
     "on_fit_start",
@@ -140,61 +134,3 @@ class Hook:
         """Restore what `state_dict` gave. Raises KeyError if a piece is missing."""
         for name in self.state_names:
             setattr(self, name, state[name])
-
-
-class HookList:
-    """Calls the hooks of a trainer. An event that no hook defines costs only an empty loop."""
-
-    def __init__(self, hooks: Iterable[Hook]):
-        self.hooks = list(hooks)
-        self._handlers = {e: [getattr(h, e) for h in self.hooks if hasattr(type(h), e)] for e in EVENTS}
-
-    def emit(self, event: str, trainer: TrainerView) -> None:
-        for handler in self._handlers[event]:
-            try:
-                handler(trainer)
-            except Exception as error:
-                if not isinstance(error, EmprotError):
-                    error.add_note(f"in {event} of the hook {type(handler.__self__).__name__}")
-                raise
-
-    def tell_exception(self, trainer: TrainerView) -> None:
-        """Emit on_exception to every hook. An error in a hook is only logged, so it does not hide the first one."""
-        for handler in self._handlers["on_exception"]:
-            try:
-                handler(trainer)
-            except Exception as another:
-                _log.warning("%s, while ending after another error", another)
-
-    def scalars(self, trainer: TrainerView) -> dict[str, float]:
-        return {name: value for hook in self.hooks for name, value in hook.scalars(trainer).items()}
-
-    def state_dict(self) -> dict[str, dict[str, Any]]:
-        """The state of every hook, by its class name and its number among the hooks of that class."""
-        return {key: hook.state_dict() for key, hook in self._keyed()}
-
-    def load_state_dict(self, states: dict[str, dict[str, Any]]) -> None:
-        """Restore every hook that has state.
-
-        Raises:
-            CheckpointError: the checkpoint lacks the state of a hook, or part of it.
-        """
-        for key, hook in self._keyed():
-            if key not in states and hook.state_dict():
-                raise CheckpointError(
-                    f"the checkpoint has no state for the hook {key}, only for {', '.join(states) or 'none'}; "
-                    "go on with the hooks it was written with"
-                )
-            try:
-                hook.load_state_dict(states.get(key, {}))
-            except KeyError as lacking:
-                raise CheckpointError(f"the checkpoint lacks {lacking} of the hook {key}") from lacking
-
-    def _keyed(self) -> list[tuple[str, Hook]]:
-        seen: dict[str, int] = defaultdict(int)
-        keyed = []
-        for hook in self.hooks:
-            name = type(hook).__name__
-            keyed.append((f"{name}.{seen[name]}", hook))
-            seen[name] += 1
-        return keyed

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from emprot_core.breach import check_method
 from emprot_core.config import Config
 from emprot_core.contracts import Job
 from emprot_core.distributed import barrier, find_device, process_group
@@ -74,7 +75,8 @@ def run_job(config: Config, directory: Path) -> int:
         )
         barrier()  # all ranks must have found the next free directory before one of them makes it
         try:
-            return build_job().run(context) or 0
+            check_method(job := build_job(), "run", "context")
+            return job.run(context) or 0
         except RunRefused as refusal:
             _log.error("error: %s", refusal)
             return REFUSED

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from emprot_core.conformance.data import check_data
 from emprot_core.contracts import Baseline, Data, Score
 from emprot_core.distributed import barrier, gather
 from emprot_core.errors import EmprotError
@@ -13,6 +14,7 @@ from emprot_core.evaluation.token_scores import SCORE_VERSION
 from emprot_core.evaluation.verdict import best_baseline
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.banner import banner
+from emprot_core.jobs.check_parts import check_parts
 from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.conclude import log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
@@ -53,6 +55,7 @@ class Train:
             EmprotError: the model and the vocabulary differ in the number of classes, two baselines have one name, or
                 the model knows single residues and meets a protein that training lacks.
         """
+        check_data(data)
         model_clusters, clusters = trainer.num_clusters, data.vocabulary.num_clusters
         if model_clusters != clusters:
             raise EmprotError(
@@ -116,6 +119,8 @@ class Train:
         )
         self._go_on(directory)
         first = next(iter(self.data.all_windows("train")), None)  # None: no target is known, which the loader will say
+        if first is not None:
+            check_parts(self.trainer, self.data, self.baselines, self.scores, first)
         input_frames = 0 if first is None else first["input_cluster_ids"].shape[1]
         directory.begin(stores_of(self.data, directory.path), input_frames)
 

@@ -1,21 +1,16 @@
 """One batch through model, loss and metrics: the unit that torch.compile and CUDA graphs wrap."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
-from emprot_core import registry
 from emprot_core.batch import Batch, model_inputs
-from emprot_core.contracts import FactoredModel, Loss, Metric, Model, UsesTransitions
-from emprot_core.errors import EmprotError
+from emprot_core.conformance.losses import check_inputs
+from emprot_core.conformance.models import check_sizes
+from emprot_core.contracts import Loss, Metric, Model, UsesTransitions
 
 MetricTerms = dict[str, tuple[Tensor, Tensor]]
-
-
-def losses_that_read(inputs: str) -> str:
-    """The registered losses with these `inputs`, written as gin files refer to them."""
-    losses = [entry for entry in registry.entries("loss") if getattr(entry.target, "inputs", None) == inputs]
-    return ", ".join(f"@{loss.short_selector}()" for loss in losses) or "none is registered"
 
 
 class ForwardLoss(nn.Module):
@@ -24,23 +19,13 @@ class ForwardLoss(nn.Module):
     def __init__(self, model: Model, loss: Loss, metrics: Sequence[Metric]):
         """
         Raises:
-            EmprotError: the model is not a torch module, the loss lacks `inputs` or cannot be called, or the loss reads
-                features and the model cannot give them.
+            ContractBroken: the model is no torch module or lacks its sizes, the loss lacks `inputs` or cannot be
+                called, or the loss reads features and the model cannot give them.
         """
         super().__init__()
-        if not isinstance(model, nn.Module):
-            raise EmprotError(f"Trainer.model is a {type(model).__name__}, expected a torch.nn.Module")
-        if not (callable(loss) and hasattr(loss, "inputs")):
-            raise EmprotError(
-                f"Trainer.loss is a {type(loss).__name__}, expected an object with `inputs` that can be called; "
-                "contracts.Loss says what a loss has"
-            )
-        if loss.inputs == "features" and not isinstance(model, FactoredModel):
-            raise EmprotError(
-                f"{type(loss).__name__} reads features and a classifier, which {type(model).__name__} does not give; "
-                f"use a loss that reads logits ({losses_that_read('logits')}), or add features() and classifier()"
-            )
-        self.model, self.loss, self.metrics = model, loss, list(metrics)
+        check_sizes(model)
+        check_inputs(loss, model)
+        self.model, self.loss, self.metrics = cast(nn.Module, model), loss, list(metrics)
         self.leaves_out = isinstance(model, UsesTransitions)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, MetricTerms]:

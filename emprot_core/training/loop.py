@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from emprot_core.batch import Batch, move_batch, validate_batch
+from emprot_core.conformance.training import check_step
 from emprot_core.contracts import StepLoader
 from emprot_core.distributed import until_all_ranks_end
 from emprot_core.errors import EmprotError
@@ -39,6 +40,7 @@ def run_epoch(trainer: "Trainer", loader: StepLoader, val_loader: Iterable[Batch
             validate_batch(batch, trainer.num_clusters, trainer.future_horizon, needs_target=False)
         if trainer.stops.agree_on_step(micro_batches, is_last):
             return
+        check_once(trainer, micro_batches[0])
         train_step(trainer, micro_batches)
         trainer.due = [VALIDATION] * steps.is_validation_due(trainer, is_last) + [EPOCH_END] * is_last
         do_what_is_due(trainer, val_loader)
@@ -50,6 +52,17 @@ def run_epoch(trainer: "Trainer", loader: StepLoader, val_loader: Iterable[Batch
             )
         trainer.due = [EPOCH_END]
         do_what_is_due(trainer, val_loader)
+
+
+def check_once(trainer: "Trainer", batch: Batch) -> None:
+    """Hold model, loss and metrics against their contracts, on a few windows of the first batch.
+
+    Raises:
+        ContractBroken: one breaks its contract; the message names it.
+    """
+    if not trainer.is_checked:
+        check_step(*trainer.parts, batch, trainer.run.device)
+    trainer.is_checked = True
 
 
 def train_step(trainer: "Trainer", micro_batches: list[Batch]) -> None:

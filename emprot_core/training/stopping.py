@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from emprot_core.batch import Batch, has_target
+from emprot_core.conformance.losses import losses_that_read
 from emprot_core.distributed import max_over_ranks
 from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import StopRequest
-from emprot_core.training.forward_loss import losses_that_read
 
 
 class Stops:

@@ -11,7 +11,8 @@ from emprot_core.checkpoint.store import CheckpointError, State
 from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader
 from emprot_core.data.iterable_steps import as_step_loader
 from emprot_core.distributed import world_size
-from emprot_core.hooks.base import Hook, HookList, MakeContext, RunInfo, StopRequest
+from emprot_core.hooks.base import Hook, MakeContext, RunInfo, StopRequest
+from emprot_core.hooks.hook_list import HookList
 from emprot_core.registry import register
 from emprot_core.training import loop, steps
 from emprot_core.training.forward_loss import ForwardLoss
@@ -31,8 +32,7 @@ PIECES = (
 class Trainer:
     """Trains a model in optimizer steps of one or more micro-batches. Hooks do everything else.
 
-    hooks.base.TrainerView lists what hooks may use. Before `fit`, `attach` and `load_state_dict` may be called, in any
-    order.
+    hooks.base.TrainerView lists what hooks may use. `attach` and `load_state_dict` come before `fit`, in any order.
     """
 
     step_loss: torch.Tensor  # (), set in every step; updates, optimizer, parameters and so on are set by _start
@@ -60,13 +60,14 @@ class Trainer:
             max_steps: training ends after so many optimizer steps, unless max_epochs ends it earlier.
             validate_every_steps: optimizer steps between validations. None validates at the end of every epoch.
 
-        Raises ValueError if a number is below 1, or if the loss needs outputs that the model does not have.
+        Raises EmprotError if a number is below 1, or a part breaks its contract.
         """
         self.max_epochs, self.max_steps, self.grad_accum_steps = max_epochs, max_steps, grad_accum_steps
         self.validate_every_steps, self.log_every_steps = validate_every_steps, log_every_steps
         steps.check_counts(self)
+        self.parts, self._factories = (model, loss, metrics), (optimizer, scheduler)
+        self.forward_loss: torch.nn.Module = ForwardLoss(*self.parts)
         self.num_clusters, self.future_horizon = model.num_clusters, model.future_horizon
-        self.forward_loss: torch.nn.Module = ForwardLoss(model, loss, metrics)
         self.model: torch.nn.Module = self.forward_loss.model
         self.hooks = HookList([*hooks, *extra_hooks])
         self.run, self.stops = RunInfo(), Stops()
@@ -83,8 +84,7 @@ class Trainer:
         self.log_sums, self.epoch_sums = LogSums(), MetricSums()
         self.micro_batches: list[Batch] = []
         self.exception: BaseException | None = None
-        self.is_best = self._has_started = False
-        self._factories = (optimizer, scheduler)
+        self.is_best = self.is_checked = self._has_started = False
         self._loaded: State | None = None
         self._saves: list[Callable[[State], None]] = []
 

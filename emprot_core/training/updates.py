@@ -1,8 +1,7 @@
 """Optimizer steps: the gradients of a loss that is summed over micro-batches and ranks, and the updates."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +9,9 @@ from torch import Tensor, nn
 
 from emprot_core.batch import Batch
 from emprot_core.checkpoint import CheckpointError
+from emprot_core.conformance.training import check_owns, make
 from emprot_core.contracts import Flattens, NamedParameters, Optimizer, Scheduler
 from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_each_over_ranks, world_size
-from emprot_core.errors import EmprotError
 from emprot_core.hooks.base import MakeContext
 from emprot_core.training.sums import MetricSums
 
@@ -32,21 +31,21 @@ class Updates:
             num_steps: optimizer steps of the whole training.
 
         Raises:
-            EmprotError: the optimizer factory does not return an optimizer, or a factory raises ValueError.
+            ContractBroken: a factory takes other arguments, or does not return an optimizer or a scheduler.
+            EmprotError: a factory raises ValueError.
         """
         copy_from_rank_0(model.state_dict().values())
         named = NamedParameters.of(model)
-        self.optimizer = _call("Trainer.optimizer", optimizer, named)
-        if not isinstance(self.optimizer, torch.optim.Optimizer):
-            raise EmprotError(
-                f"Trainer.optimizer gave a {type(self.optimizer).__name__}, expected a torch.optim.Optimizer; "
-                "does the function return it?"
-            )
+        self.optimizer = make(optimizer, "Trainer.optimizer", ("named_parameters",), named)
+        check_owns(optimizer, self.optimizer, model)
         if isinstance(self.optimizer, Flattens):
             self.optimizer.flatten()
         self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.gradients = _gradients_of(self.parameters)
-        self.scheduler: Any = scheduler and _call("Trainer.scheduler", scheduler, self.optimizer, num_steps)
+        self.scheduler: Any = None
+        if scheduler is not None:
+            arguments = (self.optimizer, num_steps)
+            self.scheduler = make(scheduler, "Trainer.scheduler", ("optimizer", "num_steps"), *arguments)
         self.scaler = torch.amp.GradScaler(enabled=False)
         self._norm = torch.zeros(())
         self._learning_rate = 0.0
@@ -145,17 +144,6 @@ class Updates:
                 self.scheduler.base_lrs = base_rates
         self.scaler.load_state_dict(state["scaler"])
         self._divisor = state["divisor"]
-
-
-def _call(what: str, factory: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return factory(*arguments)
-    except ValueError as error:
-        mistake = EmprotError(f"{what}: {error}")
-        if isinstance(factory, partial):
-            given = ", ".join(f"{name}={value!r}" for name, value in factory.keywords.items())
-            mistake.add_note(f"raised by {factory.func.__qualname__}({given})")
-        raise mistake from error
 
 
 def _divisor(micro_batches: Sequence[Batch]) -> float:

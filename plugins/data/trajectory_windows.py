@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emprot_core.conformance.data import spans_of
 from emprot_core.contracts import DataSplit, Split, StorePlace, TrajectoryFrames, Transitions
 from emprot_core.data.joined_stores import JoinedStores, open_stores
 from emprot_core.data.loader import WindowLoader
-from emprot_core.data.windows import SPAN_DTYPE, Windows, check_apart, check_spans
+from emprot_core.data.windows import Windows
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
@@ -89,12 +90,10 @@ class TrajectoryWindows:
         self._num_frames = index["num_frames"]
         self.max_residues = int(index["num_residues"].max())
         drawn = None if weights is None else weigh(names, weights)
-        spans = split.spans(index)
-        check_apart(spans, index["name"])
+        spans = spans_of(split, index)
         self._windows: dict[str, Windows] = {}
         for name in get_args(Split):
-            rows = np.array(spans.get(name, []), dtype=SPAN_DTYPE)
-            check_spans(rows, self._num_frames)
+            rows = spans[name]
             rows["trajectory"] = chosen[rows["trajectory"]]
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
             self._windows[name] = Windows(rows, frames, history, horizon, stride, weight, partial_history)

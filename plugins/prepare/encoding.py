@@ -5,11 +5,12 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from emprot_core.batch import MISSING_ID
+from emprot_core.breach import broken, check_attribute, check_method
 from emprot_core.contracts import Reader, Structure, Tokenizer
 from emprot_core.data.store_format import check_ids
 from emprot_core.errors import EmprotError
@@ -71,6 +72,46 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
     return part
 
 
+def check_tokenizers(tokenizers: Sequence[Tokenizer]) -> None:
+    """
+    Raises:
+        ContractBroken: one lacks a name or a method.
+        EmprotError: there is none, or two have one name.
+    """
+    for each in tokenizers:
+        check_attribute(each, "name", "a str", lambda name: isinstance(name, str))
+        check_method(each, "fit", "structures")
+        check_method(each, "encode", "structure")
+        check_method(each, "description")
+        check_method(each, "arrays")
+    names = [tokenizer.name for tokenizer in tokenizers]
+    if not names or len(set(names)) < len(names):
+        raise EmprotError(f"Prepare.tokenizers are {names}, expected one or more of different names")
+
+
+def check_encoded(tokenizer: Tokenizer, ids: Any, chunk: Structure, where: str, first_frame: int) -> None:
+    """
+    Raises:
+        StoreError: an ID that the file holds is out of range.
+        ContractBroken: what a tokenizer gave for a chunk are no cluster IDs of its frames and residues.
+    """
+    check_attribute(tokenizer, "num_clusters", "an int", lambda number: isinstance(number, int))
+    shape = chunk.coordinates.shape[:2]
+    if not isinstance(ids, np.ndarray) or ids.shape != shape:
+        raise broken(tokenizer, f"IDs (frames, residues) = {shape}", ids, f"correct encode; it was given {where}")
+    if ids.dtype.kind not in "iu":
+        raise broken(tokenizer, "IDs of an integer dtype", ids, "round them yourself, and give .astype(np.int32)")
+    if chunk.cluster_ids is not None:  # they came with the file
+        remedy = f"correct the ID, or num_clusters of {tokenizer.name}"
+        check_ids(ids, tokenizer.num_clusters, where, remedy, first_frame)
+    wrong = (ids < MISSING_ID) | (ids >= tokenizer.num_clusters)
+    if wrong.any():
+        frame, residue = (int(i) for i in np.argwhere(wrong)[0])
+        wanted = f"IDs from {MISSING_ID} (missing) to {tokenizer.num_clusters - 1}"
+        got = f"{ids[frame, residue]} at frame {first_frame + frame}, residue {residue} of {where}"
+        raise broken(tokenizer, wanted, got, "correct the ID, or num_clusters")
+
+
 class _IdFile:
     """The IDs of one tokenizer, appended chunk by chunk."""
 
@@ -94,13 +135,7 @@ class _IdFile:
                 "bind Prepare.tokenizers to [@tokenizers.precomputed()]"
             ) from error
         self.seconds += time.process_time() - started
-        if ids.shape != chunk.coordinates.shape[:2]:
-            raise EmprotError(
-                f"{self.source}: {self.name} gave IDs of shape {ids.shape}, expected {chunk.coordinates.shape[:2]}; "
-                "correct the tokenizer"
-            )
-        remedy = f"correct the ID, or num_clusters of {self.name}"
-        check_ids(ids, self.tokenizer.num_clusters, str(self.source), remedy, first_frame)
+        check_encoded(self.tokenizer, ids, chunk, str(self.source), first_frame)
         known = (ids != MISSING_ID).any(axis=0)
         self._seen = known if self._seen is None else self._seen | known
         block = np.ascontiguousarray(ids, id_type(self.tokenizer)).data

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from emprot_core.breach import ContractBroken
 from emprot_core.contracts import DataSplit, Reader, Tokenizer
 from emprot_core.data.store import StoreError, TrajectoryStore
 from emprot_core.errors import EmprotError
@@ -17,7 +18,7 @@ from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
 
 from . import fitting
-from .encoding import Encoder, encode_trajectory
+from .encoding import Encoder, check_tokenizers, encode_trajectory
 from .encoding_progress import with_progress
 from .part_keys import part_keys
 from .parts import Part, find_part, remove_unfinished
@@ -79,9 +80,7 @@ class Prepare:
         Raises:
             EmprotError: an option is out of range, or tokenizers are missing or have the same name.
         """
-        names = [tokenizer.name for tokenizer in tokenizers]
-        if not names or len(set(names)) < len(names):
-            raise EmprotError(f"Prepare.tokenizers are {names}, expected one or more of different names")
+        check_tokenizers(tokenizers)
         for name, value, is_fine, expected in (
             ("fit_fraction", fit_fraction, 0 < fit_fraction <= 1, "a number in (0, 1]"),
             ("num_workers", num_workers, num_workers >= 0, "a number of processes, or 0 for all cores"),
@@ -163,7 +162,6 @@ class Prepare:
     def _fit(self, trajectories: dict[str, Path]) -> tuple[fitting.Spans, dict[str, str]]:
         """Fit every tokenizer; return the frames used, and the skipped trajectories with the reason for each."""
         skipped: dict[str, str] = {}
-
         skip = partial(self._skip, skipped=skipped)
         chosen = (self.fit_on, self.fit_fraction, self.group_by, self.split)
         spans = fitting.choose_spans(self.reader, trajectories, *chosen, skip)
@@ -194,6 +192,8 @@ class Prepare:
         return [parts[name] for name in trajectories if name in parts], new
 
     def _skip(self, name: str, error: ValueError, skipped: dict[str, str]) -> None:
+        if isinstance(error, ContractBroken):
+            raise error
         if self.on_error == "refuse":
             raise EmprotError(f"{error}; Prepare.on_error = 'skip' leaves such trajectories out") from error
         skipped[name] = str(error)

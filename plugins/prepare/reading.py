@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emprot_core.breach import broken, check_method
 from emprot_core.contracts import Reader, Structure
 from emprot_core.errors import EmprotError
 
@@ -15,11 +16,16 @@ def read_chunks(reader: Reader, path: Path) -> Iterator[Structure]:
     Raises:
         EmprotError: the file is bad, a chunk has a wrong shape, a coordinate is not finite, or there are no frames.
     """
+    check_method(reader, "read", "path")
     read = reader.read(path)
+    if (isinstance(read, tuple) and not isinstance(read, Structure)) or not isinstance(read, Iterable):
+        raise broken(reader, "read() to give a Structure, or an iterable of them", read, f"see what it gave for {path}")
     chunks: Iterable[Structure] = [read] if isinstance(read, Structure) else read
     num_frames, residues = 0, -1
     for chunk in chunks:
-        _check_shapes(chunk, path, residues)
+        if not isinstance(chunk, Structure):
+            raise broken(reader, "each chunk to be a Structure", chunk, "return emprot_core.contracts.Structure")
+        _check_shapes(reader, chunk, path, residues)
         _check_finite(chunk, path, num_frames)
         num_frames, residues = num_frames + len(chunk.coordinates), chunk.coordinates.shape[1]
         yield chunk
@@ -32,18 +38,18 @@ def residue_sequence(structure: Structure) -> str:
     return "" if structure.residues is None else " ".join(structure.residues["name"].tolist())
 
 
-def _check_shapes(chunk: Structure, path: Path, residues: int) -> None:
+def _check_shapes(reader: Reader, chunk: Structure, path: Path, residues: int) -> None:
+    for name, value in (("coordinates", chunk.coordinates), ("segments", chunk.segments)):
+        if not isinstance(value, np.ndarray):
+            raise broken(reader, f"{name} to be a NumPy array", value, "convert it with np.asarray")
     shape = chunk.coordinates.shape
     atoms = (0, 3) if chunk.cluster_ids is not None else (4, 3)
     if len(shape) != 4 or shape[2:] != atoms or 0 in shape[:2] or chunk.segments.shape != shape[1:2]:
-        raise EmprotError(
-            f"{path}: the reader gave coordinates of shape {shape} and segments of shape "
-            f"{chunk.segments.shape}, expected (frames, residues, {atoms[0]}, 3) and (residues,); correct the reader"
-        )
+        wanted = f"coordinates of shape (frames, residues, {atoms[0]}, 3) and segments of shape (residues,)"
+        raise broken(reader, wanted, f"{shape} and {chunk.segments.shape} for {path}", "correct the reader")
     if residues not in (-1, shape[1]):
-        raise EmprotError(
-            f"{path}: the reader gave a chunk of {shape[1]} residues after one of {residues}; correct the reader"
-        )
+        got = f"one of {shape[1]} residues after one of {residues} in {path}"
+        raise broken(reader, "every chunk to have the same residues", got, "correct the reader")
 
 
 def _check_finite(chunk: Structure, path: Path, first_frame: int) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from emprot_core.contracts import Reader, Structure, UsesOtherFiles
 from emprot_core.errors import EmprotError
+
+from .reading import read_chunks
 
 Place = int | str
 """A number of frames, or a time such as '10 ns'."""
@@ -51,10 +53,8 @@ class SelectedFrames:
         Raises:
             EmprotError: no frame is left, or a time is given and the time step is unknown or no part of it.
         """
-        read = self.reader.read(path)
-        chunks: Iterable[Structure] = [read] if isinstance(read, Structure) else read
         first, taken = 0, 0
-        for chunk in chunks:
+        for chunk in read_chunks(self.reader, path):
             start, stop, stride = (self._frames(name, chunk.time_step_ns, path) for name in ("start", "stop", "stride"))
             frames = np.arange(first, first + len(chunk.coordinates))
             kept = (frames >= start) & (frames < stop) & ((frames - start) % stride == 0)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from emprot_core.conformance.blame import explain
 from emprot_core.errors import EmprotError
 
 Shared = TypeVar("Shared")
@@ -85,7 +86,12 @@ def _leave_with_parent() -> None:
 
 
 def _work(function: Callable[..., Result], task: tuple[Any, ...]) -> Result | ValueError:
-    return _attempt(function, _shared[0], task)
+    try:
+        return _attempt(function, _shared[0], task)
+    except Exception as error:
+        if text := explain(error):  # its traceback does not travel to the first process
+            raise EmprotError(text) from error
+        raise
 
 
 def _attempt(function: Callable[..., Result], shared: Any, task: tuple[Any, ...]) -> Result | ValueError:

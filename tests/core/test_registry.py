@@ -1,5 +1,6 @@
 """The registry: what is filed, under which name, and what happens to what cannot be."""
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -109,6 +110,20 @@ def test_every_contract_named_by_the_registry_exists():
     for contract in (contract for kind in KINDS.values() for contract in kind.contracts):
         module, _, name = contract.partition(":")
         assert hasattr(importlib.import_module(module), name), contract
+
+
+def test_a_decorator_without_a_kind_is_refused(empty_registry: None):
+    with pytest.raises(EmprotError, match=r"@register over dict has no kind; write for example @register\('model'\)"):
+        registry.register(dict)
+
+
+def test_a_component_is_found_by_its_class_its_instance_and_a_factory_of_it(toy: ModuleType):
+    entry = registry.entry_of(toy.Tiny)
+    assert entry is not None
+    assert (entry.kind, entry.name) == ("model", "Tiny")
+    assert registry.entry_of(toy.Tiny(5)) == entry
+    assert registry.entry_of(functools.partial(toy.sgd, learning_rate=1.0)).name == "sgd"
+    assert registry.entry_of(object()) is None
 
 
 def test_a_name_that_a_gin_file_cannot_write_is_refused(empty_registry: None):

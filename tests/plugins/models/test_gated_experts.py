@@ -260,7 +260,7 @@ def test_a_model_without_tables_is_refused(batch) -> None:
 
 
 def test_a_loss_that_needs_features_is_refused_by_name(model) -> None:
-    with pytest.raises(EmprotError, match=r"LinearCrossEntropy reads features .* GatedExperts does not give; .*Masked"):
+    with pytest.raises(EmprotError, match=r"GatedExperts .*expected features\(\) and classifier\(\).*Masked"):
         ForwardLoss(model, registry.get("loss", "LinearCrossEntropy")(), ())
 
 
