@@ -18,6 +18,8 @@ from emprot_core.errors import EmprotError
 
 TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others before it gives up: longer than any checkpoint takes to write."""
+CONNECT_TIMEOUT = timedelta(minutes=2)
+"""How long the ranks wait for each other at the start."""
 
 Item = TypeVar("Item")
 
@@ -39,7 +41,13 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
         return
     with _naming_a_lost_rank():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        store, own, number = next(iter(dist.rendezvous("env://", timeout=CONNECT_TIMEOUT)))
+        # When torchrun starts the ranks again, its store still holds the addresses of those that died.
+        store = dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        store.set(f"here-{own}", "")
+        store.wait([f"here-{each}" for each in range(number)], CONNECT_TIMEOUT)
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=own, world_size=number)
     try:
         yield
         barrier()

@@ -182,6 +182,8 @@ class StoreWriter:
         try:
             os.rename(self._temporary, self.directory)
         except OSError as error:
+            if not self.directory.exists():
+                raise OSError(error.errno, error.strerror, str(self.directory)) from error
             raise StoreError(f"{self.directory} appeared while the store was written; remove it") from error
         sync_directory(self.directory.parent)
 

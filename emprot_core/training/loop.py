@@ -55,12 +55,12 @@ def run_epoch(trainer: "Trainer", loader: StepLoader, val_loader: Iterable[Batch
 
 
 def check_once(trainer: "Trainer", batch: Batch) -> None:
-    """Hold model, loss and metrics against their contracts, on a few windows of the first batch.
+    """Hold model, loss and metrics of a new training against their contracts, on a few windows of the first batch.
 
     Raises:
         ContractBroken: one breaks its contract; the message names it.
     """
-    if not trainer.is_checked:
+    if not trainer.is_checked and not trainer.step:
         check_step(*trainer.parts, batch, trainer.run.device)
     trainer.is_checked = True
 

@@ -42,13 +42,17 @@ def write_rollouts(
     """Draw rollouts and write the store <directory>, with a trajectory <name>-seed<number> for each.
 
     Chunks that were drawn are kept in <directory>.parts until the store is written; a call with the same arguments goes
-    on from them. Memory holds one chunk.
+    on from them, and leaves a store that it finished as it is. Memory holds one chunk.
 
     Args:
         made_by: JSON values that tell apart what forecasts, and from what.
     """
     folder = directory.with_name(f"{directory.name}.parts")
-    _begin(folder, [made_by, plan.num_frames, plan.input_frames, repr(plan.sampler), plan.way])
+    made = {"made_by": _digest_of([made_by, plan.num_frames, plan.input_frames, repr(plan.sampler), plan.way])}
+    if directory.exists() and TrajectoryStore(directory).prepared == made:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    _begin(folder, made["made_by"])
     groups = [range(i, min(i + _SEEDS_AT_ONCE, num_rollouts)) for i in range(0, num_rollouts, _SEEDS_AT_ONCE)]
     total = len(origins) * num_rollouts * plan.num_frames
     with tqdm(total=total, desc="rollouts", unit=" frames", disable=None) as progress:
@@ -59,6 +63,7 @@ def write_rollouts(
                         _draw(chunk, forecaster, start, seeds, plan)
                     progress.update(len(seeds) * _frames_of(chunk)[1])
     with StoreWriter(directory, store.vocabulary) as writer:
+        writer.prepared = dict(made)
         source = store.stores[0] if isinstance(store, JoinedStores) else store
         for file in source.vocabulary_arrays:
             writer.add_array(Path(file).stem, source.array(Path(file).stem))
@@ -104,9 +109,12 @@ def _frames_of(chunk: Path) -> tuple[int, int]:
     return int(first), int(count)
 
 
-def _begin(folder: Path, made_by: Any) -> None:
+def _digest_of(made_by: Any) -> str:
+    return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
+
+
+def _begin(folder: Path, digest: str) -> None:
     """Make the folder of parts, without those that other arguments left."""
-    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
     key = folder / "key"
     if folder.exists() and (not key.is_file() or key.read_text() != digest):
         shutil.rmtree(folder)

@@ -147,9 +147,9 @@ class _IdFile:
 
     def close(self) -> None:
         """Close the file, whose content is on the disk then."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def remove(self) -> None:
         self._file.close()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -78,13 +79,26 @@ def test_ranks_and_accumulation_share_the_work_without_changing_it(runs, tmp_pat
         assert each["torch.float64"]["val"] == pytest.approx(alone["torch.float64"]["val"], rel=1e-9)
 
 
+def train_in_turns(runs, directory: Path, stops: dict[int, int], last: int) -> list[tuple[list[list[int]], int]]:
+    """Train up to some steps with so many ranks each, and then to the end. Gives the windows of each start."""
+    program = [*CALL, "train_and_change_ranks"]
+    for step, ranks in stops.items():
+        assert finish(runs, ranks, directory, program, STOP_AT=str(step)) == [0] * ranks, outputs(directory)
+    assert finish(runs, last, directory, program) == [0] * last, outputs(directory)
+    return [json.loads((directory / f"windows{start}.json").read_text()) for start in range(len(stops) + 1)]
+
+
+def test_ranks_that_come_and_go_within_an_epoch_see_every_window_once(runs, tmp_path: Path) -> None:
+    starts = train_in_turns(runs, tmp_path, {7: 1, 13: 2}, 1)
+    seen = [window for windows, _ in starts for step in windows for window in step]
+    assert [len(windows) for windows, _ in starts[:2]] == [7, 6]
+    assert sorted(seen[:102]) == list(range(102))
+    assert sorted(seen[102:]) == list(range(102))
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (3, 2)])
 def test_a_changed_number_of_ranks_keeps_the_order_of_the_windows(runs, tmp_path, before: int, after: int) -> None:
-    program = [*CALL, "train_and_change_ranks"]
-    for ranks in (before, after):
-        assert finish(runs, ranks, tmp_path, program) == [0] * ranks, outputs(tmp_path)
-    first, _ = json.loads((tmp_path / f"windows{before}.json").read_text())
-    second, total_steps = json.loads((tmp_path / f"windows{after}.json").read_text())
+    (first, _), (second, total_steps) = train_in_turns(runs, tmp_path, {7: before}, after)
     windows = EpochOrder(102, 0, 0)(np.arange(102)).tolist()
     behind = 7 * 2 * before
     assert [sorted(windows[i : i + 2 * before]) for i in range(0, behind, 2 * before)] == first
@@ -198,4 +212,33 @@ def test_torchrun_is_told_to_leave_and_goes_on_to_the_same_bits(
     second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr
     assert "2 x 1 threads" in second.stderr
+    assert_same_outcome(tmp_path / "run", whole_by_ranks[2])
+
+
+def ranks_of(launcher: int) -> list[int]:
+    """The pids of the ranks that torchrun has started."""
+    children = [
+        pid for task in Path(f"/proc/{launcher}/task").iterdir() for pid in (task / "children").read_text().split()
+    ]
+    return sorted(int(pid) for pid in children if b"\0RANK=" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes())
+
+
+@pytest.mark.slow
+def test_ranks_that_torchrun_starts_again_after_a_kill_find_each_other_and_go_on(whole_by_ranks, tmp_path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=3"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*launcher, "-m", "emprot_core", *RUN]
+    told, victims = [], iter([(3, 1), (7, 0)])  # after so many lines about steps, this rank
+    next_kill = next(victims)
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        watchdog = threading.Timer(150, run.kill)
+        watchdog.start()
+        for line in run.stderr:
+            told.append(line)
+            if next_kill and sum("  step " in each for each in told) == next_kill[0]:
+                os.kill(ranks_of(run.pid)[next_kill[1]], signal.SIGKILL)
+                next_kill = next(victims, None)
+        watchdog.cancel()
+    assert run.returncode == 0, "".join(told)
+    assert next_kill is None
     assert_same_outcome(tmp_path / "run", whole_by_ranks[2])

@@ -1,164 +1,131 @@
-"""Every single disk operation of a run fails once: the same command goes on to the same bits, or refuses by name."""
+"""Every single disk operation of a command fails once: the same command ends the same, or refuses by name."""
 
-import contextlib
 import errno
-import io
-import itertools
-import json
-import os
-import re
-import signal
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-import torch
-from places import SUPPORT
+from enumerated_faults import (
+    Command,
+    check_failures,
+    check_kills,
+    check_power_failures,
+    outcome_of,
+    run_in,
+    without_power,
+)
 from run_commands import bind, weights
-from runs_in_forks import output
 
-from emprot_core import disk, files
-from emprot_core.cli import main
+from emprot_core import files
 
-RUN = [
+NAMES = ["open", "replace", "link", "unlink", "fsync"]
+ERRORS = [errno.EIO, errno.ENOSPC, errno.EINVAL, errno.ENOSYS]
+RUN_ARGUMENTS = [
     "--gin_file=debug.gin",
     *bind("Train.baselines=[@baselines.markov()]", "Trainer.max_steps=2", "Checkpoint.every_steps=1"),
     *bind("Trainer.extra_hooks=[]", "TrajectoryWindows.past=0"),
 ]
-NAMES = ["open", "replace", "link", "unlink", "fsync"]
-ERRORS = [errno.EIO, errno.ENOSPC, errno.EINVAL, errno.ENOSYS]
 
 
-@contextlib.contextmanager
-def failing(name: str, number: int, code: int) -> Iterator[list[int]]:
-    """Let the number-th call of os.<name> fail; the list counts the calls."""
-    function, calls = getattr(os, name), [0]
-
-    def counted(*arguments, **named):
-        calls[0] += 1
-        if calls[0] == number:
-            raise OSError(code, os.strerror(code))
-        return function(*arguments, **named)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, name, counted)
-        yield calls
+def bits_of_run(folder: Path) -> Any:
+    run = folder / "runs" / "debug"
+    return weights(str(run)).tolist(), (run / "metrics.jsonl").read_bytes()
 
 
-def run_in(folder: Path) -> tuple[int, str]:
-    folder.mkdir(exist_ok=True)
-    before = os.getcwd()
-    os.chdir(folder)
-    disk._WARNED.clear()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()) as told:
-            return main(RUN), told.getvalue()
-    finally:
-        os.chdir(before)
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of an output, but for what tells of the time that it took."""
+    paths = (path for path in (folder / "out").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if "report" not in path.name}
+
+
+TRAIN = Command(RUN_ARGUMENTS, bits_of_run)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    assert run_in(folder)[0] == 0
-    return folder / "runs" / "debug"
-
-
-def same(run: Path, whole: Path) -> bool:
-    metrics = [(each / "metrics.jsonl").read_bytes() for each in (run, whole)]
-    return torch.equal(weights(str(run)), weights(str(whole))) and metrics[0] == metrics[1]
-
-
-def check_failures(name: str, codes: list[int], whole: Path, tmp_path: Path) -> None:
-    """Let each call of os.<name> fail with each error, and start the run again."""
-    with failing(name, 0, 0) as calls:
-        assert run_in(tmp_path / "count")[0] == 0
-    assert calls[0] >= 2
-    for number, code in itertools.product(range(1, calls[0] + 1), codes):
-        folder = tmp_path / f"{number}-{code}"
-        with failing(name, number, code):
-            status, told = run_in(folder)
-        assert status in (0, 1), (number, told)
-        assert "Traceback" not in told, (number, told)
-        assert status == 0 or "error: " in told
-        status, told = run_in(folder)
-        assert status == 0, (number, told)
-        assert same(folder / "runs" / "debug", whole), (number, code, told)
+def jobs(tmp_path_factory) -> dict[str, Command]:
+    """A Prepare of two trajectories, and a Forecast of a finished run."""
+    folder = tmp_path_factory.mktemp("inputs")
+    for number in range(2):
+        np.save(folder / f"r{number}.npy", (np.arange(60).reshape(20, 3) * (number + 1)) % 5)
+    prepare = [
+        "--gin_file=prepare_sample.gin",
+        *bind("Prepare.reader=@readers.ids_npy()", "Prepare.tokenizers=[@tokenizers.precomputed()]"),
+        *bind(f"Prepare.source='{folder}/*.npy'", "precomputed.num_clusters=5", "Prepare.output='out'"),
+        *bind("Prepare.num_workers=1", "Prepare.fit_on=[]"),
+        "--allow_unused",
+    ]
+    status, told = run_in(folder, RUN_ARGUMENTS)
+    assert status == 0, told
+    forecast = [
+        "--gin_file=forecast.gin",
+        *bind(f"Forecast.run='{folder}/runs/debug'", "Forecast.output='out'", "Forecast.frames='last'"),
+        *bind("Forecast.rollouts=2", "Forecast.rollout_frames=4"),
+    ]
+    return {"prepare": Command(prepare, content), "forecast": Command(forecast, content)}
 
 
 @pytest.mark.slow
-def test_a_rename_that_fails_at_any_moment_costs_nothing(whole: Path, tmp_path: Path) -> None:
-    check_failures("replace", [errno.EIO], whole, tmp_path)
+def test_a_rename_that_fails_at_any_moment_costs_nothing(tmp_path: Path) -> None:
+    check_failures("replace", [errno.EIO], TRAIN, tmp_path)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_operation_fails_the_next_start_ends_with_the_same_bits(
-    name: str, whole: Path, tmp_path: Path
-) -> None:
-    check_failures(name, ERRORS, whole, tmp_path)
+def test_whatever_operation_fails_the_next_start_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    check_failures(name, ERRORS, TRAIN, tmp_path)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", NAMES)
-def test_a_run_killed_before_any_operation_goes_on_to_the_same_bits(
-    name: str, runs, whole: Path, tmp_path: Path
-) -> None:
-    with failing(name, 0, 0) as calls:
-        assert run_in(tmp_path / "count")[0] == 0
-    for number in range(1, calls[0] + 1):
-        folder = tmp_path / str(number)
-        status = runs(folder, RUN, SABOTAGE=f"os:{name} {number} before")
-        assert status in (-signal.SIGKILL, 0), (number, output(folder))  # the fork opens a few files less
-        assert runs(folder, RUN) == 0, (number, output(folder))
-        assert same(folder / "runs" / "debug", whole), (number, output(folder))
-
-
-POWER = ["--call", str(SUPPORT / "power.py"), "main"]
-
-
-def without_power(runs, folder: Path, number: int, whole: Path, **environment: str) -> str:
-    """Let the power fail before the number-th operation, and start the run again. Gives what went wrong."""
-    status = runs(folder, POWER, POWER=str(number), ARGUMENTS=json.dumps(RUN), **environment)
-    saved = Path(f"{folder}.saved")
-    promised = int(saved.read_text()) if saved.exists() else 0
-    if status != -signal.SIGKILL:
-        return f"status {status} where the power should fail" if number == 1 else "done"
-    if runs(folder, RUN) != 0:
-        return output(folder)
-    found = re.search(r"going on from .*\(step (\d+)\)|(is finished)", output(folder))
-    if promised and not (found and (found[2] or int(found[1]) >= promised)):
-        return f"step {promised} was saved and is lost: {output(folder)}"
-    return "" if same(folder / "runs" / "debug", whole) else "other bits"
-
-
-def check_power_failures(runs, whole: Path, tmp_path: Path, step: int) -> int:
-    """Let the power fail before each step-th operation. Gives the number of operations that were tried."""
-    for tried, number in enumerate(itertools.count(1, step)):
-        wrong = without_power(runs, tmp_path / str(number), number, whole)
-        if wrong == "done":
-            return tried
-        assert not wrong, (number, wrong)
-    raise AssertionError
+def test_a_run_killed_before_any_operation_goes_on_to_the_same_bits(name: str, runs, tmp_path: Path) -> None:
+    check_kills(name, TRAIN, runs, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_power_failure_loses_no_step_that_was_saved(runs, whole: Path, tmp_path: Path) -> None:
-    assert check_power_failures(runs, whole, tmp_path, step=23) >= 5
+def test_a_power_failure_loses_no_step_that_was_saved(runs, tmp_path: Path) -> None:
+    assert check_power_failures(TRAIN, runs, tmp_path, step=23) >= 5
 
 
 @pytest.mark.campaign
-def test_no_power_failure_at_any_operation_loses_a_step_that_was_saved(runs, whole: Path, tmp_path: Path) -> None:
-    assert check_power_failures(runs, whole, tmp_path, step=1) >= 100
+def test_no_power_failure_at_any_operation_loses_a_step_that_was_saved(runs, tmp_path: Path) -> None:
+    assert check_power_failures(TRAIN, runs, tmp_path, step=1) >= 100
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", ["files", "directories"])
-def test_a_file_layer_without_a_sync_is_caught_by_the_power_failures(
-    layer: str, runs, whole: Path, tmp_path: Path
-) -> None:
-    tried = (without_power(runs, tmp_path / str(n), n, whole, WITHOUT=layer) for n in range(30, 200, 20))
+def test_a_file_layer_without_a_sync_is_caught_by_the_power_failures(layer: str, runs, tmp_path: Path) -> None:
+    expected = outcome_of(TRAIN, tmp_path / "whole")
+    numbers = range(30, 200, 20)
+    tried = (without_power(TRAIN, runs, tmp_path / str(n), n, expected, WITHOUT=layer) for n in numbers)
     assert next(filter(None, tried)) != "done"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["prepare", "forecast"])
+def test_a_job_whose_disk_fails_ends_the_same_at_the_next_start(job: str, jobs, tmp_path: Path) -> None:
+    check_failures("replace", [errno.EIO], jobs[job], tmp_path)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [*NAMES, "rename"])
+@pytest.mark.parametrize("job", ["prepare", "forecast"])
+def test_whatever_operation_of_a_job_fails_the_next_start_ends_the_same(
+    job: str, name: str, jobs, tmp_path: Path
+) -> None:
+    check_failures(name, ERRORS[:2], jobs[job], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["prepare", "forecast"])
+def test_a_job_that_loses_the_power_ends_the_same_at_the_next_start(job: str, jobs, runs, tmp_path: Path) -> None:
+    assert check_power_failures(jobs[job], runs, tmp_path, step=11) >= 3
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("job", ["prepare", "forecast"])
+def test_a_job_that_loses_the_power_at_any_operation_ends_the_same(job: str, jobs, runs, tmp_path: Path) -> None:
+    assert check_power_failures(jobs[job], runs, tmp_path, step=1) >= 20
 
 
 def test_a_file_layer_without_a_hash_check_is_caught(tmp_path: Path) -> None:

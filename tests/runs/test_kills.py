@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from places import GIN_CONFIGS
-from runs_in_forks import RUN, assert_same_outcome, bind, output, scalars
+from places import CORE, GIN_CONFIGS
+from runs_in_forks import DEBUG, RUN, assert_same_outcome, bind, output, scalars
 
 from emprot_core.jobs.verify import verify_run
 
@@ -89,6 +89,38 @@ EVERY_HOOK = bind(
 @pytest.mark.parametrize("more", [[], EVERY_HOOK], ids=["base.gin", "every hook"])
 def test_base_gin_killed_twenty_times_ends_with_the_same_bits(runs, tmp_path: Path, more: list[str]) -> None:
     kill_again_and_again(runs, ["--gin_file=base.gin", *bind("run.directory='run'"), *more], tmp_path)
+
+
+TINY_TRANSFORMER = [
+    f"ProteinTransformerClassificationOnly.{size}" for size in ("d_embed=16", "num_heads=2", "num_layers=1")
+]
+TINY = bind("run.directory='run'", "Trainer.max_steps=24", "Trainer.max_epochs=50", "Checkpoint.every_steps=5")
+VARIANTS = {
+    "Axial": ["--gin_file=axial.gin", *bind(*TINY_TRANSFORMER, "Train.baselines=[]")],
+    "CrossTemporal": ["--gin_file=cross_temporal.gin", *bind(*TINY_TRANSFORMER, "Train.baselines=[]")],
+    "Recurrent": [*DEBUG, *bind("ProteinTransformerClassificationOnly.mixing=@mixings.Recurrent()")],
+    "muon": [*DEBUG, *bind("Trainer.optimizer=@optimizers.muon")],
+    "bfloat16": [*DEBUG, *bind("MixedPrecision.dtype='bfloat16'")],
+    "two weighted stores": [
+        *DEBUG,
+        *bind("TrajectoryWindows.store=['sample:kmeans_environment', '../second']"),
+        *bind("TrajectoryWindows.trajectories=None", "TrajectoryWindows.weights={'*': 0.5, '*prolif*': 1.5}"),
+        *bind("ProteinTransformerClassificationOnly.residue_embedding=0"),
+    ],
+    "Synthetic": ["--gin_file=synthetic.gin", *bind(*TINY_TRANSFORMER, "Synthetic.num_residues=6", "NUM_RESIDUES=6")],
+    "GatedExperts": ["--gin_file=experts.gin", *bind(*TINY_TRANSFORMER, "Train.baselines=[]")],
+    "a loss that is not finite": [
+        *DEBUG,
+        *bind("adamw.learning_rate=1e30", "NonFinite.max_skips=1000", "Trainer.validate_every_steps=1"),
+    ],
+}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kind_of_run_killed_six_times_ends_with_the_same_bits(runs, tmp_path: Path, variant: str) -> None:
+    shutil.copytree(CORE / "data" / "sample" / "kmeans_environment", tmp_path / "second")
+    kill_again_and_again(runs, [*VARIANTS[variant], *TINY, "--allow_unused"], tmp_path, num_kills=6)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -14,7 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-NAMES = ("open", "replace", "link", "unlink", "fsync")
+NAMES = ("open", "replace", "rename", "link", "unlink", "fsync")
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """What the ranks of tests/runs/test_distributed.py run: functions called in each of them, in a common directory."""
 
 import json
+import os
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -109,18 +110,20 @@ class StopAt(Hook):
 
 
 def train_and_change_ranks() -> None:
-    """Some steps, written to state.pt; or on from there to the end. The windows go to windows<ranks>.json."""
+    """Steps up to STOP_AT, or all, on from state.pt if there is one. The windows go to windows<n>.json, n = 0, 1, ..."""
     with process_group(torch.device("cpu")):
         goes_on = Path("state.pt").exists()
         record = Record()
-        trainer = make_trainer(record, StopAt(None if goes_on else 7), dtype=torch.float32, dropout=0.1, max_epochs=2)
+        last = int(os.environ["STOP_AT"]) if "STOP_AT" in os.environ else None
+        trainer = make_trainer(record, StopAt(last), dtype=torch.float32, dropout=0.1, max_epochs=2)
         if goes_on:
             trainer.load_state_dict(torch.load("state.pt", weights_only=True))
         trainer.fit(WindowLoader(shared_gather(gaps=False), batch_size=2))
         state = trainer.state_dict()
         if rank() == 0:
-            Path(f"windows{world_size()}.json").write_text(json.dumps([record.windows, trainer.total_steps]))
-            torch.save(state, "state.pt" if not goes_on else "end.pt")
+            start = len(list(Path().glob("windows*.json")))
+            Path(f"windows{start}.json").write_text(json.dumps([record.windows, trainer.total_steps]))
+            torch.save(state, "state.pt")
         assert len(set(gather(float(torch.rand(()))))) == world_size()  # each draws its own dropout
 
 
