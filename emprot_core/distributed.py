@@ -41,9 +41,11 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
         return
     with _naming_a_lost_rank():
-        store, own, number = next(iter(dist.rendezvous("env://", timeout=CONNECT_TIMEOUT)))
+        met = dist.rendezvous("env://", timeout=CONNECT_TIMEOUT)  # type: ignore[attr-defined]
+        store, own, number = next(iter(met))
         # When torchrun starts the ranks again, its store still holds the addresses of those that died.
-        store = dist.PrefixStore(f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        start = f"start-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+        store = dist.PrefixStore(start, store)  # type: ignore[attr-defined]
         store.set(f"here-{own}", "")
         store.wait([f"here-{each}" for each in range(number)], CONNECT_TIMEOUT)
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"

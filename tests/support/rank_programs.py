@@ -110,7 +110,7 @@ class StopAt(Hook):
 
 
 def train_and_change_ranks() -> None:
-    """Steps up to STOP_AT, or all, on from state.pt if there is one. The windows go to windows<n>.json, n = 0, 1, ..."""
+    """Steps up to STOP_AT, or all, on from state.pt if it exists. The windows go to windows<n>.json, n = 0, 1, ..."""
     with process_group(torch.device("cpu")):
         goes_on = Path("state.pt").exists()
         record = Record()
