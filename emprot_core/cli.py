@@ -61,6 +61,11 @@ def _checked(options: argparse.Namespace) -> int:
 def _do(options: argparse.Namespace) -> int:
     if options.verify is not None:
         return _verify(options.verify)
+    if options.replay is not None:
+        from emprot_core.jobs.replay import replay
+        from emprot_core.jobs.replay_text import format_replay
+
+        return _print(format_replay(replay(options.replay, options.step), options.replay))
     if options.specs is not None:
         from emprot_core.jobs.specs import specs_of
 
@@ -96,6 +101,11 @@ def _do(options: argparse.Namespace) -> int:
         return _print(f"no problem found in {', '.join(loaded.files)}; run.job = {loaded.get('run.job')}")
     from emprot_core.jobs.run import directory_of, run_job
 
+    if options.dry_run:
+        from emprot_core.jobs.dry_run import dry_run, format_dry_run
+
+        directory = directory_of(loaded, options.fresh)
+        return _print(format_dry_run(dry_run(loaded, directory), directory))
     return run_job(loaded, directory_of(loaded, options.fresh))
 
 

@@ -57,12 +57,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         if (run := getattr(options, flag)) is not None:
             options.gin_file.insert(0, file)
             options.overrides.insert(0, f"RUN={run!r}")
-    about_runs = (options.specs, options.compare, options.runs, options.verify)
+    about_runs = (options.specs, options.compare, options.runs, options.replay, options.verify)
     asks = any(value is not None for value in (options.list, options.describe, options.export, *about_runs))
     if not options.gin_file and not asks:
         parser.error("--gin_file is missing")
     if options.json and options.compare is None and options.runs is None:
         parser.error("--json goes with --compare or --runs")
+    if (options.replay is None) != (options.step is None):
+        parser.error("--replay and --step go together: --replay runs/base --step 120")
     if options.untrusted and not (options.check and len(options.gin_file) == 1):
         parser.error("--untrusted goes with --check and one --gin_file")
     return options
@@ -83,6 +85,7 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--allow_unused", action="store_true", help="warn of bindings that nothing uses instead of refusing them")
     add("--json", action="store_true", help="with --compare or --runs: print JSON")
     add("--untrusted", action="store_true", help="with --check: tell what a stranger's file would do, and do nothing")
+    add("--step", type=int, metavar="N", help="with --replay: which optimizer step, from 1 on")
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
     add(
         "--export_weights",
@@ -94,6 +97,7 @@ def _add_config_options(add: Callable[..., Any]) -> None:
 
 def _add_questions(add: Callable[..., Any]) -> None:
     add("--check", action="store_true", help="find every wrong name, type and place in the config; build nothing")
+    add("--dry_run", action="store_true", help="train a few steps, tell what the run will take, and leave nothing")
     add("--print_config", action="store_true", help="every effective binding with the place that gave it")
     add("--list", nargs="?", const="", metavar="KIND", help="the components there are, of one kind or of all")
     add("--describe", metavar="NAME", help="docstring, parameters and defaults of a component")
@@ -106,6 +110,7 @@ def _add_questions(add: Callable[..., Any]) -> None:
     add("--specs", metavar="RUN", help="the windows that a forecast of a run's test split has to be about, as JSON")
     add("--compare", nargs="+", metavar="RUN", help="the settings and the test scores that differ between runs")
     add("--runs", metavar="DIR", help="every run below a folder, with its state and its figures")
+    add("--replay", metavar="RUN", help="with --step: compute a step of a run again, and tell where its loss lies")
     add("--verify", metavar="RUN_DIR", help="check every file of a run against its hash")
     add("--version", action="version", version=f"emprot {__version__}", help="print the version")
 

@@ -46,7 +46,9 @@ class RunInfo:
     """What a trainer and its hooks know about the run they belong to."""
 
     directory: Path | None = None
-    """Where hooks write. If it is None, they write nothing."""
+    """Where hooks write. If it is None, they write nothing, unless a directory of their own is bound."""
+    is_rehearsal: bool = False
+    """Hooks write nothing at all: steps are only tried, or computed again."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     config: Any = None

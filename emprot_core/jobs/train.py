@@ -24,6 +24,7 @@ from emprot_core.jobs.initial_weights import take_weights
 from emprot_core.jobs.metrics_log import MetricsLog
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.jobs.splits import check_proteins, describe_splits
+from emprot_core.jobs.steps_log import StepsLog
 from emprot_core.jobs.stores import stores_of
 from emprot_core.registry import register
 from emprot_core.training.stopping import DeviceOutOfMemory
@@ -116,6 +117,7 @@ class Train:
                 data_digest=self.data.digest,
             ),
             MetricsLog(directory.path / "metrics.jsonl", directory.lock.check_held),
+            StepsLog(directory.path),
         )
         self._go_on(directory)
         first = next(iter(self.data.all_windows("train")), None)  # None: no target is known, which the loader will say

@@ -47,7 +47,7 @@ class Checkpoint(Hook):
     def on_fit_start(self, trainer: TrainerView) -> None:
         run_directory = trainer.run.directory
         directory = self.directory or (run_directory and run_directory / "checkpoints")
-        self._store = CheckpointStore(Path(directory)) if directory else None
+        self._store = CheckpointStore(Path(directory)) if directory and not trainer.run.is_rehearsal else None
         if self._store is not None and rank() == 0:
             self._store.go_on_from(trainer.step, due=bool(trainer.due))
 

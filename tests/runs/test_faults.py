@@ -52,7 +52,7 @@ def test_a_run_with_a_flipped_bit_in_any_file_ends_with_the_same_bits(runs, whol
     (original,) = killed.glob(name)
     flipped = tmp_path / "run" / original.relative_to(killed)
     shutil.copytree(killed, tmp_path / "run")
-    is_log = name in ("metrics.jsonl", "events*")
+    is_log = name in ("metrics.jsonl", "steps.bin", "events*")
     flip_a_bit(flipped, random.Random(1), original.stat().st_size // 2 if is_log else None)
     assert runs(tmp_path, RUN) == 0, output(tmp_path)
     if name != "config.gin":  # which is written anew

@@ -14,6 +14,7 @@ FILES = [
     "checkpoints/step-*.pt",
     "checkpoints/best.pt",
     "metrics.jsonl",
+    "steps.bin",
     "config.gin",
     "events.out.tfevents*",
 ]
@@ -32,7 +33,7 @@ def lose(path: Path, loss: str) -> None:
 
 def contents(directory: Path) -> Iterator[bytes]:
     """Checkpoints, metrics and events, wherever they lie; a log file that grew counts as what it began with."""
-    for pattern in ("**/*.pt", "**/metrics.jsonl*", "**/events.out*"):
+    for pattern in ("**/*.pt", "**/metrics.jsonl*", "**/steps.bin*", "**/events.out*"):
         for path in sorted(directory.glob(pattern)):
             if path.is_file():
                 yield path.read_bytes()
@@ -54,7 +55,7 @@ def test_a_run_that_lost_a_file_goes_on_to_the_same_bits_or_refuses(runs, whole,
         return
     assert status == 0, text
     assert "going on from run/checkpoints/" in text
-    is_log = name in ("metrics.jsonl", "events.out.tfevents*")
+    is_log = name in ("metrics.jsonl", "steps.bin", "events.out.tfevents*")
     if is_log:  # what was in it before the kill cannot be had again
         assert lost.name in text
         results = [json.loads((run / "result.json").read_text()) for run in (tmp_path / "run", whole)]

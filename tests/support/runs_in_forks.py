@@ -130,7 +130,8 @@ def assert_same_outcome(run: Path, whole: Path, ignoring: Sequence[str] = ()) ->
         _assert_same(*(_comparable(state, ignoring) for state in states))
     results = [json.loads((each / "result.json").read_text()) for each in (run, whole)]
     _assert_same(*(_comparable(result, ["sha256", *ignoring]) for result in results))
-    assert (run / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+    for name in ("metrics.jsonl", "steps.bin"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
     assert scalars(run) == scalars(whole)
     _assert_steps_increase(run)
 

@@ -352,3 +352,54 @@ def test_verify_of_a_run_without_its_index_or_checkpoints_calls_the_index_missin
     write_hashed_json(store.directory.parent / "result.json", {"status": "finished"})
     shutil.rmtree(store.directory)
     assert verify_run(store.directory.parent) == ["result.json: ok", "checkpoints/index.json: damaged: it is missing"]
+
+
+def test_what_is_measured_is_the_size_and_the_hash_of_all_that_was_appended(tmp_path) -> None:
+    files = AppendedFiles(tmp_path, "log*")
+    for part in (b"abc", b"de", b""):
+        with (tmp_path / "log").open("ab") as file:
+            file.write(part)
+        measured = files.measure()["log"]
+        assert measured == {"size": (tmp_path / "log").stat().st_size, "sha256": sha256(tmp_path / "log")}
+    assert files.newest() == "log"
+    assert AppendedFiles(tmp_path, "other*").newest() == ""
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are(store, tmp_path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"has no checkpoint best\.pt; it has step-00000004\.pt, step-00000006\.pt"
+    ):
+        store.load("best.pt")
+    with pytest.raises(CheckpointError, match=r"has no checkpoint best\.pt; it has none"):
+        CheckpointStore(tmp_path / "empty").load("best.pt")
+
+
+def test_a_damaged_checkpoint_that_was_asked_for_is_named_with_its_fault(store) -> None:
+    flip_a_bit(store.directory / "step-00000004.pt")
+    with pytest.raises(CheckpointError, match=r"step-00000004\.pt is damaged: .*; restore it, or train again into"):
+        store.load("step-00000004.pt")
+
+
+def test_a_store_that_was_made_again_keeps_what_it_has(store, caplog) -> None:
+    again = CheckpointStore(store.directory)
+    again.create()
+    assert again.names() == store.names()
+    assert not again.was_never_saved_to()
+    assert not caplog.messages
+
+
+def test_a_lost_index_is_told_once_and_its_files_are_judged_by_themselves(store, caplog) -> None:
+    (store.directory / "index.json").unlink()
+    again = CheckpointStore(store.directory)
+    assert [again.names(), again.names()] == [["step-00000004.pt", "step-00000006.pt"]] * 2
+    (text,) = caplog.messages
+    assert text.endswith("index.json is missing; the checkpoints beside it are judged by their own CRC-32")
+
+
+def test_a_state_that_is_due_keeps_its_name_without_an_index(tmp_path) -> None:
+    store = CheckpointStore(tmp_path / "checkpoints")
+    store.save(state(3, due=True), {})
+    (store.directory / "index.json").unlink()
+    assert CheckpointStore(store.directory).names() == ["step-00000003-due.pt"]
+    store.go_on_from(3, due=True)
+    assert (store.directory / "step-00000003-due.pt").exists()

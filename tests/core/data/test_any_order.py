@@ -31,6 +31,7 @@ def test_an_item_comes_as_often_as_its_weight_says_rounded_up_or_down(runs: list
     if not draws:
         return
     drawn = WeightedOrder(counts, weights, seed, 0)(np.arange(draws))
+    assert drawn.tolist() == WeightedOrder(counts, weights, seed, 0)(np.arange(draws)).tolist()
     times = np.bincount(drawn, minlength=counts.sum())
     wanted = np.repeat(weights, counts) * draws / (counts * weights).sum()
     assert (times >= np.floor(wanted - 1e-9)).all()

@@ -1,0 +1,191 @@
+"""--dry_run: a few steps of a training that leaves nothing behind, and what the whole of it will take."""
+
+import copy
+import io
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from emprot_core.batch import Batch
+from emprot_core.config import Config
+from emprot_core.contracts import Baseline, Data, Split
+from emprot_core.evaluation.beside_baselines import applicable, unseen_groups
+from emprot_core.hooks.base import Hook, TrainerView
+from emprot_core.jobs.check_parts import check_parts
+from emprot_core.jobs.counts import give_transitions
+from emprot_core.jobs.rehearsal import StopAfter, rehearse
+from emprot_core.training.loop import score
+
+_WARM_UP, _TIMED = 3, 5
+_CHECKPOINTS = 5  # the newest two, the best, and what is being written
+_BATCHES = 2  # of validation and test, and for the fits of baselines
+
+
+class DryRun(NamedTuple):
+    """What a training will take, on this machine."""
+
+    num_parameters: int
+    steps: int
+    seconds_a_step: float  # the median of some
+    steps_an_epoch: int
+    validations: int
+    seconds_a_validation: float
+    seconds_of_baselines: float  # fitting them, and scoring the validation split
+    seconds_of_test: float
+    peak_bytes: int  # of the process on a CPU, of what torch took on CUDA
+    checkpoint_bytes: int  # of one
+    free_bytes: int  # where the run directory will lie
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        training = self.steps * self.seconds_a_step + self.validations * self.seconds_a_validation
+        return training + self.seconds_of_baselines + self.seconds_of_test
+
+
+def dry_run(config: Config, directory: Path) -> DryRun:
+    """Build all that a run builds, train a few steps, score a few batches of each split, and forget it.
+
+    Args:
+        directory: where the run would lie. It is not made.
+
+    Raises:
+        RunRefused: the config trains nothing.
+        ContractBroken: a component breaks its contract.
+    """
+    timer = _StepTimer()
+    rehearsal = rehearse(config, timer, StopAfter(_WARM_UP + _TIMED), init_from=config.get("run.init_from"))
+    trainer, data, device = rehearsal
+    baselines: Sequence[Baseline] = config.build("Train.baselines") if config.get("Train.baselines") else ()
+    scores: Any = config.build("Train.scores") if config.get("Train.scores") else ()
+    give_transitions(data, trainer.model)
+    if (first := next(iter(data.all_windows("train")), None)) is not None:
+        check_parts(trainer, data, baselines, scores, first)
+    of_baselines, of_test = _time_baselines(baselines, data)
+    trainer.fit(data.loader("train", seed=trainer.run.seed), None)
+    a_validation = _time_scores(trainer, data, "validation")
+    of_test += _time_scores(trainer, data, "test")
+    state = io.BytesIO()
+    torch.save(trainer.state_dict(), state)
+    every = trainer.validate_every_steps or trainer.steps_per_epoch or trainer.total_steps
+    return DryRun(
+        num_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
+        steps=trainer.total_steps,
+        seconds_a_step=statistics.median(timer.seconds[_WARM_UP:] or timer.seconds),
+        steps_an_epoch=trainer.steps_per_epoch,
+        validations=-(-trainer.total_steps // every) if data.num_windows("validation") else 0,
+        seconds_a_validation=a_validation,
+        seconds_of_baselines=of_baselines,
+        seconds_of_test=of_test,
+        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory(),
+        checkpoint_bytes=state.tell(),
+        free_bytes=shutil.disk_usage(_nearest(directory)).free,
+    )
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+class _StepTimer(Hook):
+    """Seconds of each step, the loading of its batches included."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_fit_start(self, trainer: TrainerView) -> None:
+        self._started = time.perf_counter()
+
+    def on_step_end(self, trainer: TrainerView) -> None:
+        if trainer.run.device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds.append(now - self._started)
+        self._started = now
+
+
+def _time_scores(trainer: Any, data: Data, split: Split) -> float:
+    """Seconds that the model takes for all batches of a split."""
+    if not data.num_windows(split):
+        return 0.0
+    with _scaled(data.loader(split)) as (batches, seconds):
+        for _ in score(trainer, batches):
+            pass
+    return seconds[0]
+
+
+def _time_baselines(baselines: Sequence[Baseline], data: Data) -> tuple[float, float]:
+    """Seconds that the baselines take to be fitted and to forecast the validation split, and for the test split."""
+    of_fit = of_test = 0.0
+    for baseline in (copy.deepcopy(each) for each in baselines):
+        with _scaled(data.all_windows("train")) as (train, seconds):
+            baseline.fit(train, _few(data, "validation"), data.vocabulary.num_clusters)
+        of_fit += seconds[0]
+        for split in ("validation", "test"):
+            if not data.num_windows(split) or not applicable([baseline], unseen_groups(data, split), split):
+                continue
+            with _scaled(data.loader(split)) as (batches, seconds):
+                for batch in batches:
+                    baseline.predict(batch)
+            of_fit, of_test = (
+                (of_fit + seconds[0], of_test) if split == "validation" else (of_fit, of_test + seconds[0])
+            )
+    return of_fit, of_test
+
+
+def _few(data: Data, split: Split) -> list[Batch]:
+    return list(islice(data.all_windows(split), _BATCHES)) if data.num_windows(split) else []
+
+
+@contextmanager
+def _scaled(loader: Iterable[Batch]) -> Iterator[tuple[list[Batch], list[float]]]:
+    """The first batches of a loader; after the block the seconds that it would have taken for all of them."""
+    started = time.perf_counter()
+    batches = list(islice(loader, _BATCHES))
+    loaded = time.perf_counter() - started
+    seconds = [0.0]
+    started = time.perf_counter()
+    yield batches, seconds
+    total = len(loader) if isinstance(loader, Sized) else len(batches)
+    seconds[0] = (time.perf_counter() - started + loaded) * total / max(1, len(batches))
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest directory above it that exists."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+
+
+def format_dry_run(found: DryRun, directory: Path) -> str:
+    """What --dry_run prints."""
+    training, validations = found.steps * found.seconds_a_step, found.validations * found.seconds_a_validation
+    lines = [
+        f"parameters   {found.num_parameters:,}",
+        f"step         {found.seconds_a_step:.3g} s, the median of {_TIMED}; {found.steps_an_epoch} an epoch, "
+        f"{found.steps} in all",
+        f"epoch        {_duration(found.steps_an_epoch * found.seconds_a_step)}",
+        f"run          {_duration(found.seconds)}: training {_duration(training)}, {found.validations} validations "
+        f"{_duration(validations)}, baselines {_duration(found.seconds_of_baselines)}, test split "
+        f"{_duration(found.seconds_of_test)}",
+        f"memory       {found.peak_bytes / 1e9:.2f} GB at the most",
+        f"checkpoint   {found.checkpoint_bytes / 1e6:.1f} MB each",
+        f"disk         {found.free_bytes / 1e9:.1f} GB free where {directory} will lie",
+    ]
+    if found.free_bytes < _CHECKPOINTS * found.checkpoint_bytes:
+        lines.append(f"warning: the disk has no room for {_CHECKPOINTS} checkpoints; free some, or bind run.directory")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
