@@ -10,8 +10,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from emprot_core.options import WRONG_CONFIG, parse
+
+if TYPE_CHECKING:
+    from emprot_core.config import Config
 
 FAILED = 1
 INTERRUPTED = 130
@@ -89,6 +93,16 @@ def _do(options: argparse.Namespace) -> int:
     if _is_first_rank():
         for warning in loaded.warnings:
             print(warning, file=sys.stderr)
+    return _answer(options, loaded) if _asks(options) else _run(options, loaded)
+
+
+def _asks(options: argparse.Namespace) -> bool:
+    """Whether the command line asks about a config instead of running it."""
+    return bool(options.export is not None or options.print_config or options.check)
+
+
+def _answer(options: argparse.Namespace, loaded: "Config") -> int:
+    """--export, --print_config and --check of a config."""
     if options.export is not None:
         from emprot_core.config.export import export_config
 
@@ -97,16 +111,20 @@ def _do(options: argparse.Namespace) -> int:
         from emprot_core.config.describe import print_config
 
         return _print(print_config(loaded))
-    if options.check:
-        return _print(f"no problem found in {', '.join(loaded.files)}; run.job = {loaded.get('run.job')}")
+    return _print(f"no problem found in {', '.join(loaded.files)}; run.job = {loaded.get('run.job')}")
+
+
+def _run(options: argparse.Namespace, loaded: "Config") -> int:
+    """Run the job, or try a few steps of it."""
     from emprot_core.jobs.run import directory_of, run_job
 
+    directory = directory_of(loaded, options.fresh)
     if options.dry_run:
-        from emprot_core.jobs.dry_run import dry_run, format_dry_run
+        from emprot_core.jobs.dry_run import dry_run
+        from emprot_core.jobs.dry_run_text import format_dry_run
 
-        directory = directory_of(loaded, options.fresh)
         return _print(format_dry_run(dry_run(loaded, directory), directory))
-    return run_job(loaded, directory_of(loaded, options.fresh))
+    return run_job(loaded, directory)
 
 
 def _tell(options: argparse.Namespace) -> int:

@@ -18,8 +18,12 @@ overrides:
 
 example: {EXAMPLE}
 """
-_SHORT_FOR = {"export_weights": "export_weights.gin"}
-"""Flags that are short for a gin file, whose macro RUN they set."""
+_SHORT_FOR = {
+    "export_weights": ("export_weights.gin", "RUN"),
+    "check_plugin": ("check_plugin.gin", "MODULE"),
+    "new_plugin": ("new_plugin.gin", "NAME"),
+}
+"""Flags that are short for a gin file, and the macro of it that they set."""
 _OVERRIDE = re.compile(r"(?:--gin\.)?((?:\w+/)*(?:\w+\.)*\w+\s*=.*)", re.DOTALL)
 
 
@@ -53,10 +57,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(
             f"--export={options.export} shows a component alone; a config is exported by its file: --export=base.gin"
         )
-    for flag, file in _SHORT_FOR.items():
-        if (run := getattr(options, flag)) is not None:
-            options.gin_file.insert(0, file)
-            options.overrides.insert(0, f"RUN={run!r}")
+    _expand_short_flags(options, parser)
     about_runs = (options.specs, options.compare, options.runs, options.replay, options.verify)
     asks = any(value is not None for value in (options.list, options.describe, options.export, *about_runs))
     if not options.gin_file and not asks:
@@ -68,6 +69,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.untrusted and not (options.check and len(options.gin_file) == 1):
         parser.error("--untrusted goes with --check and one --gin_file")
     return options
+
+
+def _expand_short_flags(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Put a gin file and bindings in the place of the flags that are short for them."""
+    for flag, (file, macro) in _SHORT_FOR.items():
+        if (value := getattr(options, flag)) is not None:
+            options.gin_file.insert(0, file)
+            options.overrides.insert(0, f"{macro}={value!r}")
+    if options.kind is not None:
+        if options.new_plugin is None:
+            parser.error("--kind goes with --new_plugin: --new_plugin my_lab --kind loss,hook")
+        options.overrides.append(f"KINDS={options.kind.split(',')!r}")
+    if options.check_plugin is not None:
+        options.plugin.append(options.check_plugin)
 
 
 def _add_config_options(add: Callable[..., Any]) -> None:
@@ -92,6 +107,9 @@ def _add_config_options(add: Callable[..., Any]) -> None:
         metavar="RUN",
         help="write the weights of a run as safetensors, and its model by torch.export",
     )
+    add("--new_plugin", metavar="NAME", help="write the beginning of a plugin: a package, its tests and gin files")
+    add("--kind", metavar="K,L", help="with --new_plugin: the kinds of its components; a model and a hook by default")
+    add("--check_plugin", metavar="MODULE", help="try every part of a plugin on the embedded sample, without training")
     add("--debug", action="store_true", help="show tracebacks")
 
 

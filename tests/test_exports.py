@@ -1,15 +1,17 @@
 """What outside code may import, and what that costs."""
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 
 import emprot_core
-from emprot_core import contracts, kernels
+from emprot_core import contracts, kernels, registry
 from emprot_core.hooks.base import Hook
 from emprot_core.jobs.load import load_run
 from emprot_core.jobs.python import forecast, run
+from emprot_core.kinds import KINDS
 from emprot_core.registry import register
 
 
@@ -54,3 +56,15 @@ def test_a_package_exports_all_that_it_lists_in_order(package) -> None:
 def test_names_that_outside_files_rely_on_are_there(name: str) -> None:
     module, _, attribute = name.partition(":")
     assert hasattr(__import__(module, fromlist=[attribute]), attribute)
+
+
+@pytest.mark.parametrize("folder", [*sorted({kind.folder for kind in KINDS.values()} - {""}), "prepare"])
+def test_every_part_can_be_imported_from_the_package_of_its_kind(folder: str) -> None:
+    package = importlib.import_module(f"emprot_plugins.{folder}")
+    parts = [
+        entry.target for entry in registry.entries() if entry.target.__module__.startswith(f"emprot_plugins.{folder}.")
+    ]
+    assert parts
+    for part in parts:
+        assert getattr(package, part.__name__) is part
+        assert part.__name__ in package.__all__

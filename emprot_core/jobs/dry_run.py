@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import re
 import shutil
 import statistics
@@ -18,14 +19,16 @@ from emprot_core.batch import Batch
 from emprot_core.config import Config
 from emprot_core.contracts import Baseline, Data, Split
 from emprot_core.evaluation.beside_baselines import applicable, unseen_groups
+from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.jobs.check_parts import check_parts
 from emprot_core.jobs.counts import give_transitions
+from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.rehearsal import StopAfter, rehearse
 from emprot_core.training.loop import score
+from emprot_core.training.trainer import Trainer
 
-_WARM_UP, _TIMED = 3, 5
-_CHECKPOINTS = 5  # the newest two, the best, and what is being written
+_WARM_UP, TIMED = 3, 5
 _BATCHES = 2  # of validation and test, and for the fits of baselines
 
 
@@ -38,6 +41,7 @@ class DryRun(NamedTuple):
     steps_an_epoch: int
     validations: int
     seconds_a_validation: float
+    seconds_to_start: float  # imports, building, checks
     seconds_of_baselines: float  # fitting them, and scoring the validation split
     seconds_of_test: float
     peak_bytes: int  # of the process on a CPU, of what torch took on CUDA
@@ -48,7 +52,7 @@ class DryRun(NamedTuple):
     def seconds(self) -> float:
         """Of the whole run."""
         training = self.steps * self.seconds_a_step + self.validations * self.seconds_a_validation
-        return training + self.seconds_of_baselines + self.seconds_of_test
+        return self.seconds_to_start + training + self.seconds_of_baselines + self.seconds_of_test
 
 
 def dry_run(config: Config, directory: Path) -> DryRun:
@@ -62,17 +66,18 @@ def dry_run(config: Config, directory: Path) -> DryRun:
         ContractBroken: a component breaks its contract.
     """
     timer = _StepTimer()
-    rehearsal = rehearse(config, timer, StopAfter(_WARM_UP + _TIMED), init_from=config.get("run.init_from"))
+    rehearsal = rehearse(config, timer, StopAfter(_WARM_UP + TIMED), init_from=config.get("run.init_from"))
     trainer, data, device = rehearsal
     baselines: Sequence[Baseline] = config.build("Train.baselines") if config.get("Train.baselines") else ()
     scores: Any = config.build("Train.scores") if config.get("Train.scores") else ()
     give_transitions(data, trainer.model)
     if (first := next(iter(data.all_windows("train")), None)) is not None:
         check_parts(trainer, data, baselines, scores, first)
+    to_start = _seconds_since_start()
     of_baselines, of_test = _time_baselines(baselines, data)
     trainer.fit(data.loader("train", seed=trainer.run.seed), None)
-    a_validation = _time_scores(trainer, data, "validation")
-    of_test += _time_scores(trainer, data, "test")
+    a_validation = _time_validation(trainer, data)
+    of_test += _time_test(trainer, data, device)
     state = io.BytesIO()
     torch.save(trainer.state_dict(), state)
     every = trainer.validate_every_steps or trainer.steps_per_epoch or trainer.total_steps
@@ -83,6 +88,7 @@ def dry_run(config: Config, directory: Path) -> DryRun:
         steps_an_epoch=trainer.steps_per_epoch,
         validations=-(-trainer.total_steps // every) if data.num_windows("validation") else 0,
         seconds_a_validation=a_validation,
+        seconds_to_start=to_start,
         seconds_of_baselines=of_baselines,
         seconds_of_test=of_test,
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory(),
@@ -95,6 +101,12 @@ def peak_memory() -> int:
     """The most memory that this process has held so far, in bytes."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) * 1024 if found else 0
+
+
+def _seconds_since_start() -> float:
+    """The age of this process."""
+    ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 class _StepTimer(Hook):
@@ -114,13 +126,24 @@ class _StepTimer(Hook):
         self._started = now
 
 
-def _time_scores(trainer: Any, data: Data, split: Split) -> float:
-    """Seconds that the model takes for all batches of a split."""
-    if not data.num_windows(split):
+def _time_validation(trainer: Trainer, data: Data) -> float:
+    """Seconds of one validation."""
+    if not data.num_windows("validation"):
         return 0.0
-    with _scaled(data.loader(split)) as (batches, seconds):
+    with _scaled(data.loader("validation")) as (batches, seconds):
         for _ in score(trainer, batches):
             pass
+    return seconds[0]
+
+
+def _time_test(trainer: Trainer, data: Data, device: torch.device) -> float:
+    """Seconds that the model takes for the test split, which is scored by its probabilities."""
+    if not data.num_windows("test"):
+        return 0.0
+    model = ModelForecast([outputs_of(trainer.model, trainer.autocast)], device)
+    with _scaled(data.loader("test")) as (batches, seconds):
+        for batch in batches:
+            model.predict(batch)
     return seconds[0]
 
 
@@ -163,29 +186,3 @@ def _scaled(loader: Iterable[Batch]) -> Iterator[tuple[list[Batch], list[float]]
 def _nearest(path: Path) -> Path:
     """The path, or the nearest directory above it that exists."""
     return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
-
-
-def format_dry_run(found: DryRun, directory: Path) -> str:
-    """What --dry_run prints."""
-    training, validations = found.steps * found.seconds_a_step, found.validations * found.seconds_a_validation
-    lines = [
-        f"parameters   {found.num_parameters:,}",
-        f"step         {found.seconds_a_step:.3g} s, the median of {_TIMED}; {found.steps_an_epoch} an epoch, "
-        f"{found.steps} in all",
-        f"epoch        {_duration(found.steps_an_epoch * found.seconds_a_step)}",
-        f"run          {_duration(found.seconds)}: training {_duration(training)}, {found.validations} validations "
-        f"{_duration(validations)}, baselines {_duration(found.seconds_of_baselines)}, test split "
-        f"{_duration(found.seconds_of_test)}",
-        f"memory       {found.peak_bytes / 1e9:.2f} GB at the most",
-        f"checkpoint   {found.checkpoint_bytes / 1e6:.1f} MB each",
-        f"disk         {found.free_bytes / 1e9:.1f} GB free where {directory} will lie",
-    ]
-    if found.free_bytes < _CHECKPOINTS * found.checkpoint_bytes:
-        lines.append(f"warning: the disk has no room for {_CHECKPOINTS} checkpoints; free some, or bind run.directory")
-    return "\n".join(lines)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -65,7 +65,7 @@ class Trainer:
         self.max_epochs, self.max_steps, self.grad_accum_steps = max_epochs, max_steps, grad_accum_steps
         self.validate_every_steps, self.log_every_steps = validate_every_steps, log_every_steps
         steps.check_counts(self)
-        self.parts, self._factories = (model, loss, metrics), (optimizer, scheduler)
+        self.parts, self.factories = (model, loss, metrics), (optimizer, scheduler)
         self.forward_loss: torch.nn.Module = ForwardLoss(*self.parts)
         self.num_clusters, self.future_horizon = model.num_clusters, model.future_horizon
         self.model: torch.nn.Module = self.forward_loss.model
@@ -185,7 +185,7 @@ class Trainer:
         self._has_started = True
         self.micro_batches_per_step = self.grad_accum_steps * world_size()
         self.steps_per_epoch, self.total_steps = steps.count_steps(self, loader)
-        self.updates = updates = Updates(self.model, *self._factories, self.total_steps)
+        self.updates = updates = Updates(self.model, *self.factories, self.total_steps)
         self.optimizer, self.scheduler = updates.optimizer, updates.scheduler
         self.parameters, self.gradients = updates.parameters, updates.gradients
         self.gradient_norm, self.withhold_update = updates.gradient_norm, updates.withhold

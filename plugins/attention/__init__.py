@@ -1,0 +1,11 @@
+"""Attention kernels: functions of queries, keys and values."""
+
+from .auto import auto
+from .grouped import grouped
+from .packed import packed
+
+__all__ = [
+    "auto",
+    "grouped",
+    "packed",
+]

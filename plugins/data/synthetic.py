@@ -16,6 +16,9 @@ from .synthetic_windows import SyntheticWindows
 _BAYES_STREAM = len(get_args(Split))  # the splits use streams 0, 1 and 2
 _BAYES_TRAJECTORIES = 64
 
+MAX_CLUSTERS = 64
+"""More would take gigabytes."""
+
 
 @register("data")
 class Synthetic(DrawnData):
@@ -52,8 +55,13 @@ class Synthetic(DrawnData):
             train_windows: training windows in one epoch; baselines are fitted on those of the first epoch.
 
         Raises:
-            EmprotError: a size or seed is too small.
+            EmprotError: a size or seed is too small, or there are too many classes.
         """
+        if num_clusters > MAX_CLUSTERS:
+            raise EmprotError(
+                f"Synthetic.num_clusters is {num_clusters}, expected {MAX_CLUSTERS} at the most: the exact "
+                "distribution is a table of num_clusters^4 numbers"
+            )
         strengths = {"g1": float(g1), "g2": float(g2), "g3": float(g3)}
         sizes = {"num_residues": num_residues, "num_clusters": num_clusters}
         check_at_least("Synthetic", 2, {"history": history, **sizes})

@@ -1,0 +1,31 @@
+"""Hooks: what is done at the events of a training."""
+
+from .activation_checkpointing import ActivationCheckpointing
+from .checkpoint import Checkpoint
+from .clip_gradients import ClipGradients
+from .compile import Compile
+from .early_stopping import EarlyStopping
+from .ema import EMA
+from .mixed_precision import MixedPrecision
+from .non_finite import NonFinite
+from .preemption import Preemption
+from .profiler import Profiler
+from .progress import Progress
+from .tensorboard import TensorBoard
+from .throughput import Throughput
+
+__all__ = [
+    "EMA",
+    "ActivationCheckpointing",
+    "Checkpoint",
+    "ClipGradients",
+    "Compile",
+    "EarlyStopping",
+    "MixedPrecision",
+    "NonFinite",
+    "Preemption",
+    "Profiler",
+    "Progress",
+    "TensorBoard",
+    "Throughput",
+]

@@ -2,10 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .check_plugin import CheckPlugin
+from .export_weights import ExportWeights
+from .forecast import Forecast
+from .new_plugin import NewPlugin
+
 if TYPE_CHECKING:
     from ._md_analysis import ForecastAnalysis
 
-__all__ = ["ForecastAnalysis"]
+__all__ = ["CheckPlugin", "ExportWeights", "Forecast", "ForecastAnalysis", "NewPlugin"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,11 @@
+"""Splits: which frames are targets of training, validation and test."""
+
+from .by_group import ByGroup
+from .by_time import ByTime
+from .stored import StoredSplit
+
+__all__ = [
+    "ByGroup",
+    "ByTime",
+    "StoredSplit",
+]

@@ -1,11 +1,16 @@
 """The shipped gin files and the pages as a manual: each file is sound, and every command works as written."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from places import ROOT
 from runs_in_forks import scalars
 
@@ -63,7 +68,7 @@ def test_every_command_in_a_page_is_sound(command: str, own_registry: None) -> N
     for name, source in PAGE_MODULES.items():
         Path(name).write_text(source)
     arguments = shlex.split(command.split(" > ")[0])[1:]
-    asks = {"--check", "--print_config"} & set(arguments) or "--export" in command
+    asks = {"--check", "--print_config", "--dry_run"} & set(arguments) or "--export" in command
     assert main([*arguments, *([] if asks else ["--check"])]) == 0
 
 
@@ -92,6 +97,38 @@ def test_the_hook_and_the_loss_in_the_pages_train(own_registry: None) -> None:
     swaps = ["Trainer.extra_hooks=[@hooks.LogLargestWeight()]", "Trainer.loss=@losses.LabelRank()"]
     assert main(["--plugin=my_hook", "--plugin=my_loss", "--gin_file=debug.gin", "Train.baselines=[]", *swaps]) == 0
     assert "largest_weight" in "".join(scalars("runs/debug"))
+
+
+def test_the_parts_of_the_page_on_plugins_train(own_registry: None) -> None:
+    for name in ("my_smooth", "my_wrapper"):
+        Path(f"{name}.py").write_text(PAGE_MODULES[f"{name}.py"])
+    swaps = ["Trainer.loss=@losses.Tempered()", "TrajectoryWindows.split=@splits.FirstTrajectories()"]
+    more = ["FirstTrajectories.inner=@splits.ByTime()", "Train.baselines=[]", "Trainer.max_steps=1"]
+    assert main(["--plugin=my_smooth", "--plugin=my_wrapper", "--gin_file=debug.gin", *swaps, *more]) == 0
+
+
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_python_of_the_pages_has_sound_types(tmp_path: Path) -> None:
+    """Of the examples that stand alone; the others name a run or a loader that the reader has."""
+    for number, block in enumerate(block for block in PYTHON_BLOCKS if " -> " in block or "config = load" in block):
+        (tmp_path / f"example_{number}.py").write_text(block)
+    checker = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", *map(str, tmp_path.glob("*.py"))]
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "emprot_plugins").symlink_to(ROOT / "plugins")
+    (tmp_path / "path" / "emprot_core").symlink_to(ROOT / "emprot_core")
+    environment = {**os.environ, "MYPYPATH": str(tmp_path / "path")}
+    done = subprocess.run(checker, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_config_of_a_notebook_is_read_and_built() -> None:
+    (block,) = (block for block in PYTHON_BLOCKS if "config = load" in block)
+    found: dict[str, Any] = {}
+    exec(block, found)
+    assert found["model"].num_clusters == found["data"].vocabulary.num_clusters
+    assert found["batch"]["input_cluster_ids"].dtype == torch.long
 
 
 def test_the_reader_in_the_pages_makes_a_store(own_registry: None) -> None:

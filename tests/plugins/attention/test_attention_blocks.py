@@ -6,7 +6,6 @@ import time
 
 import pytest
 import torch
-from emprot_plugins.attention import auto as dispatch
 from emprot_plugins.attention.auto import auto
 from emprot_plugins.attention.grouped import grouped
 from emprot_plugins.attention.packed import packed
@@ -15,6 +14,7 @@ from torch import Tensor
 from emprot_core.kernels import einsum, onednn
 from emprot_core.kernels.onednn import product
 
+dispatch = importlib.import_module("emprot_plugins.attention.auto")  # the package has the function of that name
 BLOCKWISE = [grouped, packed]
 B, H, Q, K, D = 3, 2, 5, 20, 8
 MASKS = {

@@ -75,7 +75,7 @@ def test_steps_within_the_budget_are_skipped_and_leave_no_trace(make_batch, make
         trainer.attach(RunInfo(directory=tmp_path / str(len(results))))
         (tmp_path / str(len(results))).mkdir()
         batches = batches_with_windows(make_batch, 5)
-        trainer._factories = (trainer._factories[0], None)
+        trainer.factories = (trainer.factories[0], None)
         trainer.fit(batches if poison.steps else [batches[0], *batches[3:]])
         results.append(weights(trainer))
     assert torch.equal(*results)

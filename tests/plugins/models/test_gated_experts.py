@@ -160,7 +160,7 @@ def test_the_gates_have_a_rate_and_weight_decay_of_their_own(data, name: str) ->
     )
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     given = {}
-    real = trainer._factories[0]
+    real = trainer.factories[0]
 
     def spying(named):
         optimizer = real(named)
@@ -168,7 +168,7 @@ def test_the_gates_have_a_rate_and_weight_decay_of_their_own(data, name: str) ->
             given.update({names[id(p)]: (group["lr"], group["weight_decay"]) for p in group["params"]})
         return optimizer
 
-    trainer._factories = (spying, None)
+    trainer.factories = (spying, None)
     trainer.fit([next(iter(data.all_windows("train")))])
     assert given.keys() == set(names.values())
     for parameter, (rate, decay) in given.items():
