@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from emprot_plugins.attention import auto
+from emprot_plugins.attention import dispatch
 from torch import Tensor
 
 from benchmarks.targets import SHORT_SEQUENCES, target, target_on_cuda
@@ -98,7 +98,7 @@ def run(device: str) -> list[dict[str, Any]]:
 
 def takes_einsum(case: Case, device: str) -> bool:
     dtype = getattr(torch, case.dtype)
-    return auto.choice(device, dtype, (case.queries, case.keys, case.head_size), by_query=case.bias) == "einsum"
+    return dispatch.choice(device, dtype, (case.queries, case.keys, case.head_size), by_query=case.bias) == "einsum"
 
 
 def measure_all(device_name: str) -> list[dict[str, Any]]:
@@ -144,13 +144,13 @@ def candidates(case: Case, device: torch.device) -> dict[str, Attention]:
     if device.type == "cpu":
         names += ["grouped"] if case.keys <= 300 else []
         names += ["packed"] if case.keys >= 300 else []
-    return {name: auto.KERNELS[name] for name in names} | {"auto": auto.auto}
+    return {name: dispatch.KERNELS[name] for name in names} | {"auto": dispatch.auto}
 
 
 def measure_peak(case: Case, device_name: str, kernel_name: str) -> float:
     """MB by which one call raises the peak of a process that holds the inputs."""
     device = prepare(device_name)
-    kernel = auto.auto if kernel_name == "auto" else auto.KERNELS[kernel_name]
+    kernel = dispatch.auto if kernel_name == "auto" else dispatch.KERNELS[kernel_name]
     warm_up = replace(case, num_sequences=1, queries=max(1, case.queries // 20), keys=max(1, case.keys // 20))
     forward_backward(kernel, make_problem(warm_up, device))  # loads the code, which is no cost of a kernel
     return peak_memory_mb(partial(forward_backward, kernel, make_problem(case, device)), device)

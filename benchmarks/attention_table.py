@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from emprot_plugins.attention import auto, table
+from emprot_plugins.attention import dispatch, table
 
 from benchmarks.attention import measure_all
 from benchmarks.timing import in_fresh_process
@@ -28,7 +28,7 @@ def write_table(records: list[dict[str, Any]], device: str) -> None:
     """Replaces the rows of this device in plugins/attention/table.py."""
     rows = {key: value for key, value in table.FASTEST.items() if key[0] != device}
     for record in records:
-        choices = [fastest(record, lambda n: n != "auto"), fastest(record, lambda n: n in auto.TRACEABLE)]
+        choices = [fastest(record, lambda n: n != "auto"), fastest(record, lambda n: n in dispatch.TRACEABLE)]
         row = (record["queries"], record["keys"], record["head_size"], *choices)
         rows.setdefault((device, record["dtype"], record["bias"]), []).append(row)
     path = Path(table.__file__)

@@ -1,6 +1,6 @@
 """Attention kernels: functions of queries, keys and values."""
 
-from .auto import auto
+from .dispatch import auto
 from .grouped import grouped
 from .packed import packed
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from emprot_plugins.attention.auto import auto
+from emprot_plugins.attention.dispatch import auto
 from emprot_plugins.attention.grouped import grouped
 from emprot_plugins.attention.packed import packed
 from torch import Tensor

@@ -6,7 +6,8 @@ import time
 
 import pytest
 import torch
-from emprot_plugins.attention.auto import auto
+from emprot_plugins.attention import dispatch
+from emprot_plugins.attention.dispatch import auto
 from emprot_plugins.attention.grouped import grouped
 from emprot_plugins.attention.packed import packed
 from torch import Tensor
@@ -14,7 +15,6 @@ from torch import Tensor
 from emprot_core.kernels import einsum, onednn
 from emprot_core.kernels.onednn import product
 
-dispatch = importlib.import_module("emprot_plugins.attention.auto")  # the package has the function of that name
 BLOCKWISE = [grouped, packed]
 B, H, Q, K, D = 3, 2, 5, 20, 8
 MASKS = {

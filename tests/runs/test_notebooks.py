@@ -1,0 +1,32 @@
+"""The notebooks in docs/ run from the first cell to the last, in an empty directory."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import ROOT
+
+NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
+
+
+def code_of(path: Path) -> list[str]:
+    """The code cells. Outputs are not kept: they would tell of another machine and another day."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    return ["".join(cell["source"]) for cell in cells]
+
+
+def test_there_is_a_notebook() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, own_registry: None, capsys) -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for source in code_of(path):
+        exec(compile(source, path.name, "exec"), names)
+    told = capsys.readouterr().out
+    assert "finished at step 12" in told
+    assert "did you mean" in told
+    assert "(1, 4, 302, 256) windows, future frames, residues, classes" in told
