@@ -148,7 +148,12 @@ def measure(case: str, names: Sequence[str], num_steps: int = 200, num_rounds: i
 def seconds_per_step(loop: Loop, problem: Problem) -> float:
     """Seconds of this process from one forward to the next, over the steps after the warm-up."""
     marks: list[float] = []
-    handle = problem.model.register_forward_pre_hook(lambda module, inputs: marks.append(time.process_time()))
+
+    def mark(module: nn.Module, inputs: Any) -> None:
+        if module.training:  # not when the model is held against its contract
+            marks.append(time.process_time())
+
+    handle = problem.model.register_forward_pre_hook(mark)
     with tempfile.TemporaryDirectory() as directory:
         loop(problem, Path(directory))
     handle.remove()
@@ -168,6 +173,8 @@ def losses_of(loop: Loop, problem: Problem) -> list[float]:
     batches = iter(problem.batches)
 
     def note(module: nn.Module, inputs: Any, outputs: dict[str, Tensor]) -> None:
+        if not module.training:
+            return
         terms = registry.get("loss", "MaskedCrossEntropy")()(outputs, next(batches))
         losses.append(float(terms.sum.detach().double() / terms.weight))
 

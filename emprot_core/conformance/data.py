@@ -43,7 +43,7 @@ def check_batch(data: Data, batch: Batch, horizon: int) -> None:
 
 
 def spans_of(split: DataSplit, index: np.ndarray) -> dict[Split, np.ndarray]:
-    """The spans that a split gives for an index, as arrays of SPAN_DTYPE, each split once.
+    """The spans that a split gives for an index, as arrays of SPAN_DTYPE, each split once. They may be read-only.
 
     Raises:
         ContractBroken: it gives something else, a span lies outside its trajectory, or a frame is a target twice.
@@ -56,7 +56,7 @@ def spans_of(split: DataSplit, index: np.ndarray) -> dict[Split, np.ndarray]:
         got = given if not isinstance(given, dict) else f"an entry {min(unknown)!r}"
         raise broken(split, wanted, got, "return {'train': ..., 'validation': ..., 'test': ...}")
     try:
-        spans = {name: np.array(given.get(name, []), dtype=SPAN_DTYPE).reshape(-1) for name in names}
+        spans = {name: np.asarray(given.get(name, []), dtype=SPAN_DTYPE).reshape(-1) for name in names}
     except (TypeError, ValueError) as error:
         change = "give arrays, or lists of tuples, of (trajectory, start, stop)"
         raise broken(split, "rows (trajectory, start, stop) of integers", str(error), change) from error

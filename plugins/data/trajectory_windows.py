@@ -93,7 +93,7 @@ class TrajectoryWindows:
         spans = spans_of(split, index)
         self._windows: dict[str, Windows] = {}
         for name in get_args(Split):
-            rows = spans[name]
+            rows = np.array(spans[name])
             rows["trajectory"] = chosen[rows["trajectory"]]
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
             self._windows[name] = Windows(rows, frames, history, horizon, stride, weight, partial_history)

@@ -155,4 +155,4 @@ def test_a_new_plugin_installs_into_a_new_environment_and_passes_its_own_checks(
     run("mypy", "--strict", "--follow-imports=silent", "whole_lab/whole_lab", "whole_lab/tests")
     told = run("emprot_core", "--gin_file=whole_lab/whole_lab.gin", "Trainer.max_steps=2", "Train.baselines=[]")
     assert "WholeLabModel" in told
-    run("emprot_core", "--gin_file=base.gin", "Trainer.loss=@losses.WholeLabLoss()", "Trainer.max_steps=1")
+    run("emprot_core", "--gin_file=debug.gin", "Trainer.loss=@losses.WholeLabLoss()", "Train.baselines=[]")
