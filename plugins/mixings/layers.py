@@ -3,6 +3,7 @@
 from einops import rearrange
 from torch import Tensor, nn
 
+from emprot_core.breach import broken
 from emprot_core.contracts import Attention
 from emprot_core.kernels import Linear
 
@@ -26,6 +27,9 @@ class AttentionLayer(nn.Module):
         k, v = self.to_key_value(self.norm(keys)).chunk(2, dim=-1)
         q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=self.num_heads) for x in (q, k, v))
         mixed = self.attention(q, k, v, mask=rearrange(mask, "b q k -> b 1 q k"), bias=bias)
+        if not isinstance(mixed, Tensor) or mixed.shape != q.shape:
+            wanted = f"a tensor (batch, heads, queries, head size) = {tuple(q.shape)}"
+            raise broken(self.attention, wanted, mixed, "give a row for each query and head, of the width of v")
         return queries + self.dropout(self.to_output(rearrange(mixed, "b h t d -> b t (h d)")))
 
 

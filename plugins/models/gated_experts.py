@@ -8,6 +8,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from emprot_core.batch import MISSING_ID, Batch, move_batch
+from emprot_core.breach import broken
 from emprot_core.contracts import Expert, Model, Opinion, Outputs, ParameterGroup, Transitions, UsesClassCounts
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
@@ -155,12 +156,15 @@ class GatedExperts(nn.Module):
     def _opinions(self, past: BatchPast) -> list[Opinion]:
         opinions = [expert(past) for expert in self.experts]
         for expert, opinion in zip(self.experts, opinions, strict=True):
-            given = num_parts(opinion), opinion.statistics.shape[-1]
-            if given != (len(expert.shares), expert.num_statistics):
-                raise EmprotError(
-                    f"the expert {type(expert).__name__} gave {given[0]} parts and {given[1]} statistics, expected "
-                    f"{len(expert.shares)} and {expert.num_statistics}; correct its shares and num_statistics"
+            if not isinstance(opinion, Opinion):
+                raise broken(
+                    expert, "a contracts.Opinion", opinion, "return Opinion(statistics, on_slots=..., rows=...)"
                 )
+            parts, statistics = num_parts(opinion), opinion.statistics.shape[-1]
+            if (parts, statistics) != (len(expert.shares), expert.num_statistics):
+                wanted = f"{len(expert.shares)} parts and {expert.num_statistics} statistics"
+                change = "correct its shares and num_statistics"
+                raise broken(expert, wanted, f"{parts} parts and {statistics} statistics", change)
         return opinions
 
     def _statistics(self, past: BatchPast, opinions: Sequence[Opinion]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from emprot_core import registry
 from emprot_core.batch import MISSING_ID
+from emprot_core.breach import broken, check_method
 from emprot_core.contracts import Attention, Mixing, Outputs
 from emprot_core.errors import EmprotError
 from emprot_core.kernels import linear, sdpa
@@ -76,6 +77,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
         self.dropout = nn.Dropout(dropout)
         mixing = mixing if mixing is not None else registry.get("mixing", "Temporal")()
+        check_method(mixing, "build", "d_embed", "num_heads", "num_layers", "dropout", "attention")
         self.mixing = mixing.build(d_embed, num_heads, num_layers, dropout, attention)
         self.horizon_maps = nn.Parameter(torch.eye(d_embed).repeat(future_horizon, 1, 1))
         self.output_table = None if tie_embeddings else nn.Parameter(torch.empty(num_clusters, d_embed))
@@ -145,6 +147,9 @@ class ProteinTransformerClassificationOnly(nn.Module):
             history_mask = history_mask[:, -self.max_history :]
         visible = history_mask & (input_cluster_ids != MISSING_ID)
         context = self.mixing(self._embed(input_cluster_ids, visible), visible, state)
+        if not isinstance(context, Tensor) or context.shape != (*visible.shape[::2], self.d_embed):
+            wanted = f"a context (B, N, D) = {(*visible.shape[::2], self.d_embed)}"
+            raise broken(self.mixing, wanted, context, "give one row of D numbers for each window and residue")
         outputs = {"features": einsum(context, self.horizon_maps, "b n d, f d e -> b f n e"), "context": context}
         return outputs if state is None else {**outputs, "new_state": context}
 

@@ -140,7 +140,27 @@ DATA = """
 class Mine:
     pass
 """
+MIXING = """
+@register("mixing")
+class Mine:
+    def build(self, d_embed, num_heads, num_layers, dropout, attention):
+        return Mean()
+
+class Mean(nn.Module):
+    def forward(self, x, mask, state=None):
+        weights = mask[..., None].to(x.dtype)
+        return (x * weights).sum(1) / weights.sum(1).clamp_min(1)
+"""
+ATTENTION = """
+@register("attention")
+def Mine(q, k, v, mask=None, bias=None):
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    scores = scores if mask is None else scores.masked_fill(~mask, -1e30)
+    return scores.softmax(-1) @ v
+"""
 BOUND = {
+    MIXING: "ProteinTransformerClassificationOnly.mixing=@mixings.Mine()",
+    ATTENTION: "ProteinTransformerClassificationOnly.attention=@attention.Mine",
     MODEL: "Trainer.model=@models.Mine()",
     LOSS: "Trainer.loss=@losses.Mine()",
     METRIC: "Trainer.metrics=[@metrics.Mine()]",
@@ -206,6 +226,10 @@ MISTAKES = [
     (SPLIT, '"test"', '"tests"', "got an entry 'tests'"),
     (SPLIT, "(0, 60, 70)", "(0, 60, 10**6)", "frames; a span must lie inside its trajectory"),
     (SPLIT, "(0, 60, 70)", "(0, 50, 70)", "are targets twice, in validation and in test"),
+    (MIXING, "return (x * weights).sum(1) / weights.sum(1).clamp_min(1)", "return x", r"expected a context \(B, N, D\)"),
+    (MIXING, "num_layers, dropout, attention", "dropout", r"expected build\(d_embed, num_heads"),
+    (ATTENTION, ".softmax(-1) @ v", ".softmax(-1)", r"expected a tensor \(batch, heads, queries, head size\)"),
+    (ATTENTION, "mask is None", "nothing is None", "raised NameError: name 'nothing' is not defined"),
     (JOB, "def run", "def start", r"expected a method run\(context\), got no such method"),
     (DATA, "pass", 'digest = ""', "an attribute vocabulary"),
     (TOKENIZER, "np.zeros(structure.coordinates.shape[:2], int)", "np.full(structure.coordinates.shape[:2], 1.5)", "IDs of an integer dtype, got an array"),
@@ -266,6 +290,6 @@ def test_a_mistake_in_a_part_is_told_in_the_words_of_its_author(
     told = capsys.readouterr().err
     assert "Traceback" not in told
     error = told[told.index("error: ") :]
-    assert re.match(r"error: \w+\.Mine \(faulty\.py:\d+\)", error), error
+    assert re.match(r"error: (\w+\.Mine|Mean) \(faulty\.py:\d+\)", error), error
     assert re.search(message, error), error
     assert not re.search(r"emprot_(core|plugins)/.*\.py", error), error

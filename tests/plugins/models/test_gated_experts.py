@@ -226,7 +226,7 @@ def test_a_wrong_option_is_refused(options, message: str) -> None:
 def test_an_expert_with_other_parts_than_it_says_is_refused_by_name(data, monkeypatch) -> None:
     model = model_of(data)
     monkeypatch.setattr(type(model.experts[0]), "num_statistics", 12)
-    with pytest.raises(EmprotError, match="the expert Caches gave 6 parts and 13 statistics, expected 6 and 12"):
+    with pytest.raises(EmprotError, match="expected 6 parts and 12 statistics, got 6 parts and 13 statistics"):
         run(model, next(iter(data.all_windows("train"))))
 
 
