@@ -76,9 +76,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.frame_embedding = nn.Embedding(max_history, d_embed) if max_history else None
         self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
         self.dropout = nn.Dropout(dropout)
-        mixing = mixing if mixing is not None else registry.get("mixing", "Temporal")()
-        check_method(mixing, "build", "d_embed", "num_heads", "num_layers", "dropout", "attention")
-        self.mixing = mixing.build(d_embed, num_heads, num_layers, dropout, attention)
+        self.mixing = _mixing(mixing).build(d_embed, num_heads, num_layers, dropout, attention)
         self.horizon_maps = nn.Parameter(torch.eye(d_embed).repeat(future_horizon, 1, 1))
         self.output_table = None if tie_embeddings else nn.Parameter(torch.empty(num_clusters, d_embed))
         self.output_bias = nn.Parameter(torch.zeros(future_horizon, num_clusters))
@@ -184,3 +182,10 @@ class ProteinTransformerClassificationOnly(nn.Module):
             kept = torch.rand(num_windows, num_residues, 1, device=device) >= self.residue_dropout
             embedded = embedded * kept
         return embedded
+
+
+def _mixing(given: Mixing | None) -> Mixing:
+    """The mixing, by default mixings.Temporal."""
+    mixing = given if given is not None else registry.get("mixing", "Temporal")()
+    check_method(mixing, "build", "d_embed", "num_heads", "num_layers", "dropout", "attention")
+    return mixing
