@@ -6,6 +6,7 @@ from typing import Any
 
 from emprot_core.config.build import Builder
 from emprot_core.config.faults import Fault
+from emprot_core.config.files import SHIPPED
 from emprot_core.config.signature import bindable, default_text
 from emprot_core.config.statements import Binding
 from emprot_core.config.tree import Component, Tree
@@ -99,6 +100,17 @@ class Config:
     def flat(self) -> dict[str, str]:
         """The bindings of everything that would be built: `component.parameter` -> value as text, macros replaced."""
         return {str(binding): as_text(binding.meaning) for binding in self.tree.reachable}
+
+    def own(self) -> dict[str, str]:
+        """What tells this config from the shipped ones: the gin file, and what was bound outside the shipped files.
+
+        Macros count where they are defined: NUM_CLUSTERS=20 tells of all that takes its value.
+        """
+        own = {"gin_file": self.files[0] if self.files else ""}
+        for binding in self.tree.reachable:
+            if not self.tree.source(binding).location.file.startswith(f"{SHIPPED}:"):
+                own[str(binding)] = as_text(binding.meaning)
+        return {name: value for name, value in own.items() if name not in NOT_RESULT}
 
     def settings(self) -> dict[str, dict[str, str]]:
         """Every macro in use and every parameter of what would be built, defaults included.

@@ -54,7 +54,7 @@ class RunInfo:
     config: Any = None
     """The gin text, or the mapping given to EMPROTTrainer. Every checkpoint holds it."""
     hparams: dict[str, str] = field(default_factory=dict)
-    """Every bound parameter as text, for the HPARAMS page of TensorBoard."""
+    """The gin file, and what was bound outside the shipped ones, as text, for the HPARAMS page of TensorBoard."""
     config_digest: str = ""
     data_digest: str = ""
     bar_nll_bits: Sequence[float | None] = ()  # (F,) of the best baseline on the validation split, if there is one

@@ -22,6 +22,7 @@ from emprot_core.jobs.counts import give_class_counts, give_transitions
 from emprot_core.jobs.fitted_baselines import fit_or_load
 from emprot_core.jobs.initial_weights import take_weights
 from emprot_core.jobs.metrics_log import MetricsLog
+from emprot_core.jobs.run_card import write_card
 from emprot_core.jobs.run_directory import RunDirectory
 from emprot_core.jobs.splits import check_proteins, describe_splits
 from emprot_core.jobs.steps_log import StepsLog
@@ -112,7 +113,7 @@ class Train:
                 device=context.device,
                 seed=context.seed,
                 config=config.text(),
-                hparams=config.flat(),
+                hparams=config.own(),
                 config_digest=config.digest(),
                 data_digest=self.data.digest,
             ),
@@ -160,7 +161,7 @@ class Train:
             "vocabulary": {"name": self.data.vocabulary.name, "num_clusters": self.data.vocabulary.num_clusters},
             "score_version": SCORE_VERSION,
             "code": code_version(context.config.files[0]),
-            "files": scored.files,
+            "files": {**scored.files, **write_card(directory.path, self.trainer, self.data, scored.test)},
         }
         result = {**self._result("finished", reason), "scored_step": scored.step, "test": scored.test, **details}
         directory.write_result(result)

@@ -32,7 +32,7 @@ class TensorBoard(Hook):
             self.load_state_dict({})
             with self._naming_the_file():
                 self._open().add_text("config", f"```\n{trainer.run.config}\n```", 0)
-                self._write_hparams(trainer.run.hparams)
+                self._write_hparams(trainer)
 
     def on_step_end(self, trainer: TrainerView) -> None:
         if trainer.logs is not None:
@@ -71,11 +71,15 @@ class TensorBoard(Hook):
                 self._writer = SummaryWriter(str(self._files.directory), purge_step=self._first_step)
         return self._writer
 
-    def _write_hparams(self, hparams: dict[str, str]) -> None:
+    def _write_hparams(self, trainer: TrainerView) -> None:
+        """What the run is told from others by, and the scalars that the HPARAMS page can sort by."""
         from torch.utils.tensorboard.summary import hparams as summaries
 
+        bar = trainer.run.bar_nll_bits
+        gains = [f"skill/gain_over_best/h{step}" for step in dict.fromkeys((1, len(bar))) if bar]
+        metrics = dict.fromkeys(["val/total_loss", *gains], 0.0)
         # SummaryWriter.add_hparams would start another run, so write its summaries into the file of this run.
-        for summary in summaries({name: _number(text) for name, text in hparams.items()}, {"val/total_loss": 0.0}):
+        for summary in summaries({name: _number(text) for name, text in trainer.run.hparams.items()}, metrics):
             self._writer.file_writer.add_summary(summary)
 
     def _write(self, scalars: dict[str, float], step: int) -> None:

@@ -72,3 +72,17 @@ def test_loading_and_checking_base_takes_less_than_50_ms():
         load(["base.gin"])
         durations.append(time.process_time() - start)
     assert min(durations) < 0.05
+
+
+def test_what_tells_a_config_from_the_shipped_ones_is_what_the_user_bound(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(["base.gin"]).own() == {"gin_file": "base.gin"}
+    (tmp_path / "mine.gin").write_text("include 'base.gin'\nadamw.learning_rate = 1e-3\n")
+    config = load(["mine.gin"], ["run.seed = 3"], overrides=["HISTORY=8", "run.directory=runs/x"])
+    own = config.own()
+    assert own["gin_file"] == "mine.gin"
+    assert own["optimizers.adamw.learning_rate"] == "0.001"
+    assert own["run.seed"] == "3"
+    assert own["data.TrajectoryWindows.history"] == "8"
+    assert "run.directory" not in own
+    assert "optimizers.adamw.weight_decay" not in own

@@ -122,6 +122,20 @@ def test_tensorboard_holds_train_and_validation_scalars_by_optimizer_step(make_b
     assert "run.seed = 0" in str(events.Tensors("config/text_summary")[0].tensor_proto.string_val[0])
 
 
+def test_the_hparams_page_can_sort_by_the_gain_over_the_best_baseline(make_batch, make_trainer, tmp_path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.metadata import parse_experiment_plugin_data
+
+    trainer = make_trainer(hook("TensorBoard"))
+    bar = (2.0, 2.1, None)
+    trainer.attach(RunInfo(directory=tmp_path, hparams={"gin_file": "mine.gin"}, bar_nll_bits=bar))
+    trainer.fit([make_batch()], [make_batch(9)])
+    events = EventAccumulator(str(tmp_path)).Reload()
+    experiment = parse_experiment_plugin_data(events.PluginTagToContent("hparams")["_hparams_/experiment"])
+    names = [each.name.tag for each in experiment.metric_infos]
+    assert names == ["val/total_loss", "skill/gain_over_best/h1", "skill/gain_over_best/h3"]
+
+
 def test_progress_writes_plain_lines_where_there_is_no_terminal(make_batch, make_trainer, caplog) -> None:
     trainer = make_trainer(hook("Progress"), log_every_steps=2)
     with caplog.at_level("INFO", logger="emprot"):
