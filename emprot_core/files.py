@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from emprot_core.disk import make_directory, open_new, sync_directory
+from emprot_core.disk import make_directory, open_new, sync_directory, sync_file
 
 _MARK = "# sha256 "
 UNREADABLE = (
@@ -146,7 +146,9 @@ def give_name(path: Path, name: Path) -> None:
         os.link(path, temporary)
     except OSError:  # which OSError is raised differs between file systems
         shutil.copyfile(path, temporary)
+        sync_file(temporary)
     os.replace(temporary, name)
+    sync_directory(name.parent)
 
 
 def set_aside(directory: Path, paths: Iterable[Path]) -> None:

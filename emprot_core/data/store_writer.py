@@ -22,7 +22,7 @@ from emprot_core.data.store_format import (
     shard_name,
 )
 from emprot_core.data.structures import StructureTable
-from emprot_core.disk import sync_directory, sync_file
+from emprot_core.disk import make_directory, sync_directory, sync_file
 
 SHARD_TOKENS = 1 << 26
 """The most IDs in a shard, unless a single trajectory has more."""
@@ -68,7 +68,8 @@ class StoreWriter:
     def __enter__(self) -> "StoreWriter":
         self._new_parents = [parent for parent in self._temporary.parents if not parent.exists()]
         shutil.rmtree(self._temporary, ignore_errors=True)  # left by a process that was killed
-        self._temporary.mkdir(parents=True)
+        make_directory(self._temporary.parent)
+        self._temporary.mkdir()
         return self
 
     def __exit__(self, error_type: type | None, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from io import TextIOWrapper
 
 from emprot_core.disk import open_own
@@ -21,4 +22,8 @@ class LogFile(logging.FileHandler):
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the last lines are lost, but the run's own error matters more
+            if self.stream is not None:
+                self.flush()
+                os.fsync(self.stream.fileno())
+        with contextlib.suppress(OSError):
             super().close()

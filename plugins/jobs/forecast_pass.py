@@ -10,6 +10,7 @@ from tqdm import tqdm
 from emprot_core.batch import MISSING_ID, target_mask
 from emprot_core.contracts import Forecaster, GivesProbabilities
 from emprot_core.data.history import last_known, observed_history
+from emprot_core.disk import make_directory
 from emprot_core.evaluation.scored_windows import ScoredWindows
 
 from .forecast_windows import Store, Windows
@@ -45,7 +46,7 @@ def collect(
     """
     num_clusters = store.vocabulary.num_clusters
     shape = (len(windows.last_frame), horizon, int(windows.num_residues.max()), min(num_clusters, top_k))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_directory(folder)
     kept = np.lib.format.open_memmap(folder / "probabilities.npy", mode="w+", dtype=np.float32, shape=shape)
     classes = None
     if num_clusters > top_k:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from tqdm import tqdm
 
 from emprot_core.contracts import GivesProbabilities
 from emprot_core.data.joined_stores import JoinedStores
-from emprot_core.data.store import StoreWriter, TrajectoryStore
+from emprot_core.data.store import StoreError, StoreWriter, TrajectoryStore
+from emprot_core.disk import sync_directory
 from emprot_core.files import write_atomically
 
 from .rollouts import Plan, Start, roll_out
@@ -49,7 +51,9 @@ def write_rollouts(
     """
     folder = directory.with_name(f"{directory.name}.parts")
     made = {"made_by": _digest_of([made_by, plan.num_frames, plan.input_frames, repr(plan.sampler), plan.way])}
-    if directory.exists() and TrajectoryStore(directory).prepared == made:
+    if directory.exists():
+        if TrajectoryStore(directory).prepared != made:
+            raise StoreError(f"{directory} exists, with other rollouts; remove it, or bind another Forecast.output")
         shutil.rmtree(folder, ignore_errors=True)
         return
     _begin(folder, made["made_by"])
@@ -62,7 +66,24 @@ def write_rollouts(
                     if not chunk.is_file():
                         _draw(chunk, forecaster, start, seeds, plan)
                     progress.update(len(seeds) * _frames_of(chunk)[1])
-    with StoreWriter(directory, store.vocabulary) as writer:
+    unseen = folder / "store"  # a store that a kill leaves half done goes away with the folder
+    shutil.rmtree(unseen, ignore_errors=True)
+    _write_store(unseen, folder, origins, store, num_rollouts, plan, made)
+    os.rename(unseen, directory)
+    sync_directory(directory.parent)
+    shutil.rmtree(folder)
+
+
+def _write_store(
+    unseen: Path,
+    folder: Path,
+    origins: Sequence[Origin],
+    store: TrajectoryStore | JoinedStores,
+    num_rollouts: int,
+    plan: Plan,
+    made: dict[str, str],
+) -> None:
+    with StoreWriter(unseen, store.vocabulary) as writer:
         writer.prepared = dict(made)
         source = store.stores[0] if isinstance(store, JoinedStores) else store
         for file in source.vocabulary_arrays:
@@ -72,7 +93,6 @@ def write_rollouts(
             for seed in range(num_rollouts):
                 ids = _whole(folder / "whole.npy", folder / f"{row}-{seed - seed % _SEEDS_AT_ONCE}", seed, plan)
                 writer.add(f"{start.trajectory}-seed{seed}", start.group, ids, start.time_step_ns, *structure)
-    shutil.rmtree(folder)
 
 
 def _draw(chunk: Path, forecaster: GivesProbabilities, start: Start, seeds: Sequence[int], plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Literal
 from emprot_core.breach import ContractBroken
 from emprot_core.contracts import DataSplit, Reader, Tokenizer
 from emprot_core.data.store import StoreError, TrajectoryStore
+from emprot_core.disk import make_directory
 from emprot_core.errors import EmprotError
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
@@ -22,7 +22,7 @@ from .encoding import Encoder, check_tokenizers, encode_trajectory
 from .encoding_progress import with_progress
 from .part_keys import part_keys
 from .parts import Part, find_part, remove_unfinished
-from .publishing import finish_earlier, held, publish
+from .publishing import discard, finish_earlier, held, publish
 from .selected_frames import Place, SelectedFrames
 from .store_parts import write_stores
 from .store_report import report_store, training_command
@@ -95,8 +95,7 @@ class Prepare:
         self.tokenizers, self.output, self.add = tokenizers, Path(output), add
         self.fit_on, self.fit_fraction = fit_on, fit_fraction
         self.num_workers = num_workers or max(2, os.cpu_count() or 1)
-        self.on_error, self.group_by = on_error, group_by
-        self.split, self.compact = split, compact
+        self.on_error, self.group_by, self.split, self.compact = on_error, group_by, split, compact
         self._parts = self.output / _PARTS
 
     def run(self, context: RunContext) -> None:
@@ -119,8 +118,8 @@ class Prepare:
 
     def _run(self) -> None:
         started = time.perf_counter()
-        if finished := finish_earlier(self._parts, self.output):
-            _log.info("finished what an interrupted Prepare began: %s in %s", ", ".join(finished), self.output)
+        if finish_earlier(self._parts, self.output):
+            _log.info("finished what an interrupted Prepare began in %s", self.output)
             return
         earlier = self._existing()
         trajectories = find_trajectories(self.source, self.frames.reader)
@@ -144,7 +143,7 @@ class Prepare:
         _log.info("%d of %d trajectories were encoded now, in %.1f s", len(new), len(parts), elapsed_s)
         for place in places.values():
             _log.info("train on it: %s", training_command(place, TrajectoryStore(place)))
-        shutil.rmtree(self._parts)
+        discard(self._parts)
 
     def _existing(self) -> dict[str, TrajectoryStore]:
         """The stores that are added to, by name; StoreError if one exists and is not, or the other way round."""
@@ -171,7 +170,7 @@ class Prepare:
 
     def _encode(self, trajectories: dict[str, Path], skipped: dict[str, str]) -> tuple[list[Part], list[Part]]:
         """The parts of all trajectories in the order of their names, and those that were made now."""
-        self._parts.mkdir(parents=True, exist_ok=True)
+        make_directory(self._parts)
         remove_unfinished(self._parts)
         encoder = Encoder(self.reader, self.tokenizers, self._parts)
         keys = part_keys(self.reader, self.tokenizers, trajectories)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emprot_core.data.store import StoreError
-from emprot_core.disk import sync_directory, try_lock
+from emprot_core.disk import make_directory, sync_directory, try_lock
 from emprot_core.files import Damaged, read_hashed_json, sha256, write_hashed_json
 
 
@@ -22,7 +22,7 @@ def held(output: Path) -> Iterator[None]:
     Raises:
         StoreError: another Prepare is writing there.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_directory(output)
     folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not try_lock(folder, output):
@@ -46,15 +46,28 @@ def publish(parts: Path, unseen: Path, output: Path, names: Mapping[str, Path]) 
     _finish(parts, output, stores, unseen)
 
 
-def finish_earlier(parts: Path, output: Path) -> list[str]:
-    """Put the stores into place that a Prepare was about to publish when it was killed; give their names."""
+def discard(parts: Path) -> None:
+    """Remove the folder of parts, whose stores are in place. A kill or an error leaves it to `finish_earlier`."""
+    os.rename(parts, _discarded(parts))  # at once, so that nobody finds a part of them
+    shutil.rmtree(_discarded(parts))
+
+
+def finish_earlier(parts: Path, output: Path) -> bool:
+    """Finish what a Prepare was about to publish, or to remove, when it was killed. Gives whether there was any."""
+    if _discarded(parts).is_dir():
+        shutil.rmtree(_discarded(parts))
+        return True
     try:
         record = read_hashed_json(parts / "publish.json", stores=dict, unseen=str)
     except (FileNotFoundError, Damaged):
-        return []
+        return False
     _finish(parts, output, record["stores"], parts / record["unseen"])
-    shutil.rmtree(parts)
-    return sorted(record["stores"])
+    discard(parts)
+    return True
+
+
+def _discarded(parts: Path) -> Path:
+    return parts.with_name(f"{parts.name}.done")
 
 
 def _finish(parts: Path, output: Path, stores: Mapping[str, list[str]], unseen: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emprot_core.data.store import TrajectoryStore
+from emprot_core.files import write_atomically
 
 from .parts import Part
 from .store_warnings import find_warnings
@@ -43,7 +44,7 @@ class StoreReport(NamedTuple):
         return {name: None if isinstance(v, float) and np.isnan(v) else v for name, v in values.items()}
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+        write_atomically(path, f"{json.dumps(self.as_json(), indent=1)}\n".encode())
 
     def lines(self) -> list[str]:
         """Lines for the log: figures, throughput, and one per warning or skipped trajectory."""

@@ -1,6 +1,7 @@
 """Every single disk operation of a command fails once: the same command ends the same, or refuses by name."""
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from enumerated_faults import (
     Command,
+    check_durable,
     check_failures,
     check_kills,
     check_power_failures,
@@ -33,10 +35,12 @@ def bits_of_run(folder: Path) -> Any:
     return weights(str(run)).tolist(), (run / "metrics.jsonl").read_bytes()
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def content(folder: Path) -> dict[str, Any]:
     """Every file of an output, but for what tells of the time that it took."""
-    paths = (path for path in (folder / "out").rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if "report" not in path.name}
+    paths = [path for path in (folder / "out").rglob("*") if path.is_file()]
+    reports = {path.name: json.loads(path.read_text()) for path in paths if "report" in path.name}
+    told = {name: {key: report[key] for key in report if "_per_s" not in key} for name, report in reports.items()}
+    return told | {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name not in reports}
 
 
 TRAIN = Command(RUN_ARGUMENTS, bits_of_run)
@@ -108,12 +112,21 @@ def test_a_job_whose_disk_fails_ends_the_same_at_the_next_start(job: str, jobs, 
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("name", [*NAMES, "rename"])
+@pytest.mark.parametrize("name", [*NAMES, "rename", "mkdir", "rmdir", "Python's open"])
 @pytest.mark.parametrize("job", ["prepare", "forecast"])
 def test_whatever_operation_of_a_job_fails_the_next_start_ends_the_same(
     job: str, name: str, jobs, tmp_path: Path
 ) -> None:
     check_failures(name, ERRORS[:2], jobs[job], tmp_path)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [*NAMES, "rename", "mkdir", "rmdir"])
+@pytest.mark.parametrize("job", ["prepare", "forecast"])
+def test_a_job_killed_before_any_operation_ends_the_same_at_the_next_start(
+    job: str, name: str, jobs, runs, tmp_path: Path
+) -> None:
+    check_kills(name, jobs[job], runs, tmp_path)
 
 
 @pytest.mark.slow
@@ -126,6 +139,12 @@ def test_a_job_that_loses_the_power_ends_the_same_at_the_next_start(job: str, jo
 @pytest.mark.parametrize("job", ["prepare", "forecast"])
 def test_a_job_that_loses_the_power_at_any_operation_ends_the_same(job: str, jobs, runs, tmp_path: Path) -> None:
     assert check_power_failures(jobs[job], runs, tmp_path, step=1) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "prepare", "forecast"])
+def test_what_a_command_has_finished_outlives_the_power(command: str, jobs, runs, tmp_path: Path) -> None:
+    check_durable({**jobs, "train": TRAIN}[command], runs, tmp_path / "place")
 
 
 def test_a_file_layer_without_a_hash_check_is_caught(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """A power failure in the place of one disk operation: what was not synced is gone (for test_enumerated_faults.py).
 
 `main` runs emprot-run with the arguments in ARGUMENTS (JSON), in the current directory. POWER is the number of the call
-of open, replace, link, unlink or fsync before which the power fails; a run with too large a number ends unharmed.
+of one of NAMES before which the power fails, or "at the end"; a run with too large a number ends unharmed.
 WITHOUT = "files" or "directories": as if the file layer never synced them. A sibling of the directory, named
-<directory>.saved, holds the newest step that CheckpointStore.save promised.
+<directory>.saved, holds what was promised: the newest step that was saved, or the number of parts
+of a Prepare; <directory>.lost names the files that a failure at the end costs.
 """
 
+import itertools
 import json
 import os
 import shutil
 import signal
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ NAMES = ("open", "replace", "rename", "link", "unlink", "fsync")
 
 
 def main() -> int:
+    from emprot_plugins.prepare import encoding
+
     from emprot_core.checkpoint import CheckpointStore
     from emprot_core.cli import main as emprot_run
 
@@ -29,7 +34,7 @@ def main() -> int:
         def call(*arguments: Any, **named: Any) -> Any:
             nonlocal calls
             calls += 1
-            if calls == int(os.environ["POWER"]):
+            if str(calls) == os.environ["POWER"]:
                 left.restore()
                 os.kill(os.getpid(), signal.SIGKILL)
             return function(*arguments, **named)
@@ -41,16 +46,26 @@ def main() -> int:
         if os.environ.get("WITHOUT") != ("directories" if is_directory else "files"):
             left.keep(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
 
-    save = CheckpointStore.save
-
-    def promising(store: Any, state: dict[str, Any], *arguments: Any) -> None:
-        save(store, state, *arguments)
-        here.with_name(f"{here.name}.saved").write_text(str(state["step"]))
-
-    CheckpointStore.save = promising  # type: ignore[method-assign]
+    saved, parts = here.with_name(f"{here.name}.saved"), itertools.count(1)
+    note_after(CheckpointStore, "save", saved, lambda store, state, *_: state["step"])
+    note_after(encoding, "write_record", saved, lambda *_: next(parts))
     for name in NAMES:
         setattr(os, name, counted(fsync if name == "fsync" else getattr(os, name)))
-    return emprot_run(json.loads(os.environ["ARGUMENTS"]))
+    status = emprot_run(json.loads(os.environ["ARGUMENTS"]))
+    if os.environ["POWER"] == "at the end":
+        here.with_name(f"{here.name}.lost").write_text("\n".join(left.lost()))
+    return status
+
+
+def note_after(owner: Any, name: str, path: Path, number: Callable[..., int]) -> None:
+    """Let a function write a number of its arguments into a file when it is done."""
+    function = getattr(owner, name)
+
+    def noting(*arguments: Any) -> None:
+        function(*arguments)
+        path.write_text(str(number(*arguments)))
+
+    setattr(owner, name, noting)
 
 
 class Durable:
@@ -61,6 +76,7 @@ class Durable:
         self.root = root
         self._contents: dict[int, bytes] = {}  # by inode
         self._names: dict[int, dict[str, int]] = {}  # the inodes in a directory, by its own inode
+        self._directories: set[int] = set()
         self._held: dict[int, int] = {}  # open files, so that no inode is given to another file
         self._open = os.open
         for path in (root, *root.rglob("*")):
@@ -75,16 +91,22 @@ class Durable:
 
     def restore(self) -> None:
         """Put the directory into the state that is left."""
-        directories = {self._inode(path) for path in self.root.rglob("*") if path.is_dir()}
         for path in self.root.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        self._restore(self.root, self._inode(self.root), directories)
+        self._restore(self.root, self._inode(self.root))
 
-    def _restore(self, directory: Path, inode: int, directories: set[int]) -> None:
+    def lost(self) -> list[str]:
+        """Put the directory into the state that is left. Gives the files that are not as they were."""
+        before = {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        self.restore()
+        lost = [path for path, content in before.items() if not path.is_file() or path.read_bytes() != content]
+        return sorted(str(path.relative_to(self.root)) for path in lost)
+
+    def _restore(self, directory: Path, inode: int) -> None:
         for name, each in self._names.get(inode, {}).items():
-            if each in directories:
+            if each in self._directories:
                 (directory / name).mkdir()
-                self._restore(directory / name, each, directories)
+                self._restore(directory / name, each)
             else:
                 (directory / name).write_bytes(self._contents.get(each, b""))
 
@@ -92,4 +114,6 @@ class Durable:
         inode = path.lstat().st_ino
         if inode not in self._held:
             self._held[inode] = self._open(path, os.O_PATH | os.O_NOFOLLOW)
+            if path.is_dir():
+                self._directories.add(inode)
         return inode

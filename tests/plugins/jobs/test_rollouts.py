@@ -7,7 +7,7 @@ from emprot_plugins.jobs.rollouts import Plan, Sampler, Start, roll_out
 from scipy.stats import chisquare
 
 from emprot_core.contracts import Vocabulary
-from emprot_core.data.store import StoreWriter, TrajectoryStore
+from emprot_core.data.store import StoreError, StoreWriter, TrajectoryStore
 from emprot_core.errors import EmprotError
 
 CHAIN = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
@@ -124,6 +124,14 @@ def test_an_interrupted_store_of_rollouts_goes_on_from_its_chunks(store, tmp_pat
     assert (rollouts.ids(1) == drawn([1], plan(25))[0]).all()
     assert rollouts.original_ids(rollouts.ids(0)).max() >= 10
     assert not (tmp_path / "rollouts.parts").exists()
+
+
+def test_other_rollouts_in_the_place_are_refused_before_any_is_drawn(store, tmp_path):
+    write_rollouts(tmp_path / "rollouts", Markov(), [Origin(0, 1, START)], store, 3, plan(5), "model of step 7")
+    again = Markov()
+    with pytest.raises(StoreError, match=r"rollouts exists, with other rollouts; remove it"):
+        write_rollouts(tmp_path / "rollouts", again, [Origin(0, 1, START)], store, 3, plan(6), "model of step 7")
+    assert again.windows == 0
 
 
 def test_chunks_of_other_arguments_are_not_used(store, tmp_path):
