@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from emprot_core.disk import sync_directory
+from emprot_core.disk import open_own, sync_directory
 from emprot_core.files import set_aside
 
 APPENDED = "appended"
@@ -24,6 +24,19 @@ class AppendedFiles:
         self.directory = directory
         self.pattern = pattern
         self._hashes: dict[str, tuple[Any, int]] = {}  # hash and size of the part measured before: files may grow large
+
+    def append(self, name: str, data: bytes) -> None:
+        """Add to a file of the directory, and make it if there is none. A link is not followed.
+
+        Raises:
+            OSError: it cannot be written. The message names it.
+        """
+        path = self.directory / name
+        try:
+            with open(path, "ab", opener=open_own) as file:
+                file.write(data)
+        except OSError as error:  # the error of a write does not name the file
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def measure(self) -> Measured:
         """Make sure that every file has reached the disk, and give its size and SHA-256."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
-from emprot_core.disk import open_own
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 
@@ -36,11 +35,7 @@ class MetricsLog(Hook):
             if lost := [name for name, value in logs.items() if value is None]:
                 _log.warning("step %d: %s is not finite; metrics.jsonl says null", trainer.step, ", ".join(lost))
             line = json.dumps({"step": trainer.step, "epoch": trainer.epoch, **logs}) + "\n"
-            try:
-                with open(self.path, "a", opener=open_own) as file:
-                    file.write(line)
-            except OSError as error:  # the error of a write does not name the file
-                raise OSError(error.errno, error.strerror, str(self.path)) from error
+            self._file.append(self.path.name, line.encode())
 
     def state_dict(self) -> dict[str, Any]:
         self._check()

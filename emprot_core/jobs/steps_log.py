@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
-from emprot_core.disk import open_own
 from emprot_core.distributed import rank
 from emprot_core.hooks.base import Hook, TrainerView
 
@@ -32,7 +31,6 @@ class StepsLog(Hook):
     """
 
     def __init__(self, directory: Path):
-        self._path = directory / STEPS
         self._file = AppendedFiles(directory, STEPS)
         self._waiting: list[tuple[int, Tensor, Tensor]] = []
 
@@ -63,8 +61,4 @@ class StepsLog(Hook):
         rows = np.empty(len(waiting), STEP_DTYPE)
         rows["step"] = [step for step, *_ in waiting]
         rows["loss"], rows["gradient_norm"] = numbers.T
-        try:
-            with open(self._path, "ab", opener=open_own) as file:
-                file.write(rows.tobytes())
-        except OSError as error:  # the error of a write does not name the file
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self._file.append(STEPS, rows.tobytes())
