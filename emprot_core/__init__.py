@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emprot_core.hooks.base import Hook
     from emprot_core.jobs.load import load_run
-    from emprot_core.jobs.python import forecast, run
+    from emprot_core.jobs.python import forecast, report, run
     from emprot_core.registry import register
 
 __version__ = "0.1.0"
-__all__ = ["Hook", "forecast", "load_run", "register", "run"]
+__all__ = ["Hook", "forecast", "load_run", "register", "report", "run"]
 
 _HOMES = {
     "Hook": "emprot_core.hooks.base",
     "forecast": "emprot_core.jobs.python",
     "load_run": "emprot_core.jobs.load",
     "register": "emprot_core.registry",
+    "report": "emprot_core.jobs.python",
     "run": "emprot_core.jobs.python",
 }
 

@@ -22,6 +22,7 @@ _SHORT_FOR = {
     "export_weights": ("export_weights.gin", "RUN"),
     "check_plugin": ("check_plugin.gin", "MODULE"),
     "new_plugin": ("new_plugin.gin", "NAME"),
+    "report": ("report.gin", "RUNS"),
 }
 """Flags that are short for a gin file, and the macro of it that they set."""
 _OVERRIDE = re.compile(r"(?:--gin\.)?((?:\w+/)*(?:\w+\.)*\w+\s*=.*)", re.DOTALL)
@@ -81,6 +82,10 @@ def _expand_short_flags(options: argparse.Namespace, parser: argparse.ArgumentPa
         if options.new_plugin is None:
             parser.error("--kind goes with --new_plugin: --new_plugin my_lab --kind loss,hook")
         options.overrides.append(f"KINDS={options.kind.split(',')!r}")
+    if options.output is not None:
+        if options.report is None:
+            parser.error("--output goes with --report: --report runs/base --output base.html")
+        options.overrides.append(f"OUTPUT={options.output!r}")
     if options.check_plugin is not None:
         options.plugin.append(options.check_plugin)
 
@@ -110,6 +115,10 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--new_plugin", metavar="NAME", help="write the beginning of a plugin: a package, its tests and gin files")
     add("--kind", metavar="K,L", help="with --new_plugin: the kinds of its components; a model and a hook by default")
     add("--check_plugin", metavar="MODULE", help="try every part of a plugin on the embedded sample, without training")
+    add(
+        "--report", nargs="+", metavar="RUN", help="write one HTML page about runs: verdict, figures, structure, config"
+    )
+    add("--output", metavar="FILE", help="with --report: the page; report.html in the first run by default")
     add("--debug", action="store_true", help="show tracebacks")
 
 

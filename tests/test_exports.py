@@ -10,15 +10,15 @@ import emprot_core
 from emprot_core import contracts, kernels, registry
 from emprot_core.hooks.base import Hook
 from emprot_core.jobs.load import load_run
-from emprot_core.jobs.python import forecast, run
+from emprot_core.jobs.python import forecast, report, run
 from emprot_core.kinds import KINDS
 from emprot_core.registry import register
 
 
 def test_the_package_offers_these_names() -> None:
-    assert emprot_core.__all__ == ["Hook", "forecast", "load_run", "register", "run"]
+    assert emprot_core.__all__ == ["Hook", "forecast", "load_run", "register", "report", "run"]
     assert (emprot_core.Hook, emprot_core.load_run, emprot_core.register) == (Hook, load_run, register)
-    assert (emprot_core.forecast, emprot_core.run) == (forecast, run)
+    assert (emprot_core.forecast, emprot_core.report, emprot_core.run) == (forecast, report, run)
 
 
 def test_public_names_show_in_dir() -> None:
@@ -58,7 +58,7 @@ def test_names_that_outside_files_rely_on_are_there(name: str) -> None:
     assert hasattr(__import__(module, fromlist=[attribute]), attribute)
 
 
-@pytest.mark.parametrize("folder", [*sorted({kind.folder for kind in KINDS.values()} - {""}), "prepare"])
+@pytest.mark.parametrize("folder", [*sorted({kind.folder for kind in KINDS.values()} - {""}), "prepare", "report"])
 def test_every_part_can_be_imported_from_the_package_of_its_kind(folder: str) -> None:
     package = importlib.import_module(f"emprot_plugins.{folder}")
     parts = [

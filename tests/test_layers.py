@@ -44,7 +44,7 @@ MAY_IMPORT = {
 }
 FOR_PLUGINS = LOWER | {"hooks", "conformance"}
 FOR_JOBS = FOR_PLUGINS | {"evaluation", "config", "jobs"}
-JOB_FOLDERS = {"jobs", "prepare"}
+JOB_FOLDERS = {"jobs", "prepare", "report"}
 """Folders of plugins whose parts are jobs: they may import what a job of the core may, and nothing imports them."""
 ANYTHING = {"__init__", "__main__"}
 READS_A_CONFIG = {CORE / "training" / "emprot_trainer.py"}

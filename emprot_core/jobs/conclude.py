@@ -17,10 +17,14 @@ from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.evaluation.further_scores import tell_of_data
 from emprot_core.evaluation.intervals import BETTER
 from emprot_core.evaluation.table import format_scores
+from emprot_core.evaluation.token_scores import SCORE_VERSION
 from emprot_core.evaluation.verdict import verdict_line
+from emprot_core.jobs.code_version import code_version
 from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import best_weights
+from emprot_core.jobs.run_card import write_card
+from emprot_core.jobs.splits import describe_splits
 from emprot_core.training.trainer import Trainer
 
 TOKEN_SCORES = "scores-test.npz"
@@ -59,6 +63,19 @@ def score_test_split(
     if rank() == 0 and judged.tokens.names:
         files[TOKEN_SCORES] = write_arrays(directory / TOKEN_SCORES, judged.tokens.arrays(data, "test"))
     return Scored(step, judged.test(), files)
+
+
+def details_of(scored: Scored, trainer: Trainer, data: Data, directory: Path, gin_file: str) -> dict[str, Any]:
+    """Write the run card, and give what result.json says of a finished run: scores, data, code, hashes of files."""
+    return {
+        "scored_step": scored.step,
+        "test": scored.test,
+        "splits": describe_splits(data),
+        "vocabulary": {"name": data.vocabulary.name, "num_clusters": data.vocabulary.num_clusters},
+        "score_version": SCORE_VERSION,
+        "code": code_version(gin_file),
+        "files": {**scored.files, **write_card(directory, trainer, data, scored.test)},
+    }
 
 
 def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:

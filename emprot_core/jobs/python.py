@@ -15,6 +15,7 @@ from emprot_core.errors import EmprotError
 from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import StoredRun
+from emprot_core.jobs.reporting import REPORT_FILE
 from emprot_core.jobs.run import REFUSED, directory_of, run_job
 
 
@@ -39,6 +40,21 @@ def run(*arguments: str, fresh: bool = False) -> dict[str, Any]:
         raise EmprotError(f"the run in {directory} was refused; the log says why")
     path = directory / "result.json"
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def report(*runs: str | Path, output: str | Path | None = None) -> Path:
+    """Write one HTML page about runs, as `emprot-run --report` does, and give its path (extra `report`).
+
+    Args:
+        output: the page; report.html in the first run by default.
+
+    Raises:
+        ModuleNotFoundError: plotly is not installed.
+        EmprotError: there is no such run.
+    """
+    page = Path(runs[0], "report.html") if output is None else Path(output)
+    run(REPORT_FILE, f"RUNS={[str(each) for each in runs]!r}", f"OUTPUT={str(page)!r}")
+    return page
 
 
 def forecast(run: str | Path, source: str | Path | np.ndarray, device: str = "cpu") -> dict[str, np.ndarray]:

@@ -10,21 +10,19 @@ from emprot_core.contracts import Baseline, Data, Score
 from emprot_core.distributed import barrier, gather
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.beside_baselines import check_names, score_baselines
-from emprot_core.evaluation.token_scores import SCORE_VERSION
 from emprot_core.evaluation.verdict import best_baseline
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.banner import banner
 from emprot_core.jobs.check_parts import check_parts
-from emprot_core.jobs.code_version import code_version
-from emprot_core.jobs.conclude import log_test, score_test_split
+from emprot_core.jobs.conclude import details_of, log_test, score_test_split
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.counts import give_class_counts, give_transitions
 from emprot_core.jobs.fitted_baselines import fit_or_load
 from emprot_core.jobs.initial_weights import take_weights
 from emprot_core.jobs.metrics_log import MetricsLog
-from emprot_core.jobs.run_card import write_card
+from emprot_core.jobs.reporting import make_report
 from emprot_core.jobs.run_directory import RunDirectory
-from emprot_core.jobs.splits import check_proteins, describe_splits
+from emprot_core.jobs.splits import check_proteins
 from emprot_core.jobs.steps_log import StepsLog
 from emprot_core.jobs.stores import stores_of
 from emprot_core.registry import register
@@ -45,6 +43,7 @@ class Train:
         baselines: Sequence[Baseline] = (),
         scores: Sequence[Score] = (),
         advice: str = "",
+        report: bool = False,
     ):
         """
         Args:
@@ -52,6 +51,7 @@ class Train:
             baselines: scored beside the model on the validation and the test split.
             scores: beyond NLL and accuracy, of the model and the baselines on the test split.
             advice: what to try if the model is not better than the best baseline; told before the verdict.
+            report: write report.html when the run is finished (extra `report`); a failure is a warning.
 
         Raises:
             EmprotError: the model and the vocabulary differ in the number of classes, two baselines have one name, or
@@ -67,7 +67,7 @@ class Train:
         check_names(baselines)
         check_proteins(trainer.model, data)
         self.trainer, self.data, self.baselines, self.advice = trainer, data, list(baselines), advice
-        self.scores = list(scores)
+        self.scores, self.report = list(scores), report
 
     def run(self, context: RunContext) -> int:
         """Gives 0 when finished (now or before), and 130 or 143 when a signal ended it early.
@@ -156,15 +156,10 @@ class Train:
             return stop.exit_status
         scored = score_test_split(self.trainer, self.baselines, self.data, context.device, directory.path, self.scores)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
-        details = {
-            "splits": describe_splits(self.data),
-            "vocabulary": {"name": self.data.vocabulary.name, "num_clusters": self.data.vocabulary.num_clusters},
-            "score_version": SCORE_VERSION,
-            "code": code_version(context.config.files[0]),
-            "files": {**scored.files, **write_card(directory.path, self.trainer, self.data, scored.test)},
-        }
-        result = {**self._result("finished", reason), "scored_step": scored.step, "test": scored.test, **details}
-        directory.write_result(result)
+        details = details_of(scored, self.trainer, self.data, directory.path, context.config.files[0])
+        directory.write_result({**self._result("finished", reason), **details})
+        if self.report:
+            make_report(directory.path, context)
         log_test(scored, self.baselines, directory.path / "result.json", self.trainer, reason, self.advice)
         return 0
 

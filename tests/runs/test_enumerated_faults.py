@@ -48,7 +48,7 @@ TRAIN = Command(RUN_ARGUMENTS, bits_of_run)
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory) -> dict[str, Command]:
-    """A Prepare of two trajectories, and a Forecast of a finished run."""
+    """A Prepare of two trajectories, and a Forecast and a Report of a finished run."""
     folder = tmp_path_factory.mktemp("inputs")
     for number in range(2):
         np.save(folder / f"r{number}.npy", (np.arange(60).reshape(20, 3) * (number + 1)) % 5)
@@ -66,7 +66,9 @@ def jobs(tmp_path_factory) -> dict[str, Command]:
         *bind(f"Forecast.run='{folder}/runs/debug'", "Forecast.output='out'", "Forecast.frames='last'"),
         *bind("Forecast.rollouts=2", "Forecast.rollout_frames=4"),
     ]
-    return {"prepare": Command(prepare, content), "forecast": Command(forecast, content)}
+    report = ["--report", f"{folder}/runs/debug", "--output", "out/page.html"]
+    given = {"prepare": prepare, "forecast": forecast, "report": report}
+    return {name: Command(arguments, content) for name, arguments in given.items()}
 
 
 @pytest.mark.slow
@@ -106,14 +108,14 @@ def test_a_file_layer_without_a_sync_is_caught_by_the_power_failures(layer: str,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["prepare", "forecast"])
+@pytest.mark.parametrize("job", ["prepare", "forecast", "report"])
 def test_a_job_whose_disk_fails_ends_the_same_at_the_next_start(job: str, jobs, tmp_path: Path) -> None:
     check_failures("replace", [errno.EIO], jobs[job], tmp_path)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", [*NAMES, "rename", "mkdir", "rmdir", "Python's open"])
-@pytest.mark.parametrize("job", ["prepare", "forecast"])
+@pytest.mark.parametrize("job", ["prepare", "forecast", "report"])
 def test_whatever_operation_of_a_job_fails_the_next_start_ends_the_same(
     job: str, name: str, jobs, tmp_path: Path
 ) -> None:
