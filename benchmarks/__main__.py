@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.report import compare, write_plot, write_report
 
-SUITES = ("attention", "loss", "step", "loop", "loader", "startup", "tokenizers")
+SUITES = ("attention", "loss", "step", "step_forms", "loop", "loader", "startup", "tokenizers")
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 

@@ -7,6 +7,7 @@ bandwidth of a copy that were measured in the same process.
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -98,39 +99,50 @@ def measure(case: Case, device_name: str) -> dict[str, Any]:
     return record
 
 
-def make_works(case: Case, device: torch.device) -> tuple[dict[str, Callable[[], Any]], int]:
-    """The parts of a step by name, each of which can be repeated, and the number of parameters."""
-    model = registry.get("model", "ProteinTransformerClassificationOnly")(
-        case.D, case.num_heads, case.num_layers, case.F, case.C, max_history=case.K
-    ).to(device)
-    forward_loss = ForwardLoss(model, registry.get("loss", case.loss)(), [])
-    optimizer = registry.get("optimizer", "adamw")(list(model.named_parameters()))
-    optimizer.flatten()
-    flat = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    batch = move_batch(random_batch(case), device)
+class Step:
+    """The parts of a step, each of which can be repeated."""
 
-    def forward() -> torch.Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=case.dtype == "bfloat16"):
-            loss_sum, weight, _ = forward_loss(batch)
+    def __init__(self, case: Case, device: torch.device):
+        self.model = registry.get("model", "ProteinTransformerClassificationOnly")(
+            case.D, case.num_heads, case.num_layers, case.F, case.C, max_history=case.K
+        ).to(device)
+        self.forward_loss = ForwardLoss(self.model, registry.get("loss", case.loss)(), [])
+        self.optimizer = registry.get("optimizer", "adamw")(list(self.model.named_parameters()))
+        self.optimizer.flatten()
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.batch = move_batch(random_batch(case), device)
+        self.autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=case.dtype == "bfloat16")
+
+    def forward(self) -> torch.Tensor:
+        with self.autocast():
+            loss_sum, weight, _ = self.forward_loss(self.batch)
         return loss_sum / weight
 
-    def forward_backward() -> None:
-        forward().backward()
+    def forward_backward(self) -> None:
+        self.forward().backward()
 
-    def step() -> None:
-        forward_backward()
-        optimizer.step()
-        torch._foreach_zero_([parameter.grad for parameter in flat])
+    def whole(self) -> None:
+        self.forward_backward()
+        self.optimizer.step()
+        torch._foreach_zero_([parameter.grad for parameter in self.parameters])
 
-    def step_by_torch() -> None:
+    def by_torch(self) -> None:
         with patch.object(onednn, "_HAS_ONEDNN", False):
-            step()
+            self.whole()
 
-    works = {"forward": forward, "forward and backward": forward_backward, "optimizer": optimizer.step}
-    works["whole step"] = step
+
+def make_works(case: Case, device: torch.device) -> tuple[dict[str, Callable[[], Any]], int]:
+    """The parts of a step by name, and the number of parameters."""
+    step = Step(case, device)
+    works = {
+        "forward": step.forward,
+        "forward and backward": step.forward_backward,
+        "optimizer": step.optimizer.step,
+        "whole step": step.whole,
+    }
     if device.type == "cpu":
-        works[BY_TORCH] = step_by_torch
-    return works, sum(p.numel() for p in model.parameters())
+        works[BY_TORCH] = step.by_torch
+    return works, sum(p.numel() for p in step.model.parameters())
 
 
 def machine_rates(device: torch.device, dtype: str) -> dict[str, float]:

@@ -24,7 +24,7 @@ MAX_CODE_LINES = {
     "emprot_core/jobs": 1996,
     "emprot_core/kernels": 105,
     "emprot_core/training": 665,
-    "plugins": 8978,
+    "plugins": 9066,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])

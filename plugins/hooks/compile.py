@@ -17,6 +17,9 @@ class Compile(Hook):
     The first steps are slow because they include the compilation. A batch with another number of residues triggers
     another one, until torch compiles for any number. Results differ in the last digits from those of a run without this
     hook. On a CPU it needs a C++ compiler.
+
+    Measure before you keep it. The step of base.gin takes 1.08 times as long with it on a CPU, and a step of the GPCR's
+    size (D = 512, 50,000 classes) runs 1.03 times as fast with it on an H200.
     """
 
     def __init__(self, mode: str | None = None):

@@ -8,7 +8,7 @@ cross-entropy, Wijmans et al. 2024, arXiv:2411.09009).
 import math
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,14 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from emprot_core.kernels.onednn import add_product_, product, product_into
 
-
-class Rows(NamedTuple):
-    """The R positions that count, ordered by horizon."""
-
-    position: Tensor  # (R,) long, index into the flattened (B, F, N)
-    target: Tensor  # (R,) long
-    weight: Tensor  # (R,) float32, or float64 if the features are; the softmax and all sums use this dtype
-    per_horizon: list[int]  # number of rows of each horizon
+from .chunk_softmax import Chunk, Rows, by_torch, on_cuda
 
 
 def chunked_cross_entropy(
@@ -66,12 +59,6 @@ class _GradientsInForward(torch.autograd.Function):
         return *(g if g is None else g.mul_(loss_gradient) for g in gradients), None, None, None, None
 
 
-class _Chunk(NamedTuple):
-    span: slice  # of the rows
-    num_rows: int
-    pieces: list[tuple[int, slice]]  # (horizon, its rows within the chunk)
-
-
 class _Gradients:
     """Sums the gradients that are wanted over chunks; the others are None."""
 
@@ -83,11 +70,11 @@ class _Gradients:
         self.weight = torch.zeros_like(weight, dtype=sums) if wanted[1] else None
         self.bias = torch.zeros_like(bias, dtype=sums) if bias is not None and wanted[2] else None
 
-    def add(self, chunk: _Chunk, x: Tensor, weight: Tensor, error: Tensor, low: Tensor) -> None:
+    def add(self, chunk: Chunk, x: Tensor, weight: Tensor, error: Tensor, low: Tensor) -> None:
         """Add a chunk with features x (rows, D), which are overwritten.
 
-        softmax - target (rows, C) is passed twice: as `error` in the dtype of the sums, and as `low` in the dtype of
-        the products.
+        softmax - target (rows, C) is passed twice: as `error`, in the dtype of the sums where there is such a tensor,
+        and as `low` in the dtype of the products.
         """
         row_weight = self.rows.weight[chunk.span]
         if self.features is not None:
@@ -99,7 +86,7 @@ class _Gradients:
         if self.bias is not None:
             per_horizon = self.bias.expand(len(self.rows.per_horizon), -1)
             for horizon, piece in chunk.pieces:
-                per_horizon[horizon].addmv_(error[piece].t(), row_weight[piece])
+                per_horizon[horizon].addmv_(error[piece].t().to(row_weight.dtype), row_weight[piece])
 
     def results(self) -> list[Tensor | None]:
         """The gradients, each in the shape and dtype of its input."""
@@ -120,43 +107,19 @@ def _over_chunks(
     dtype = _product_dtype(features)
     x_of_all, weight = features.flatten(0, 2), weight.to(dtype)
     chunks = list(_chunks(rows.per_horizon, chunk_rows))
-    # One buffer for the products, and a second one for the sums if their dtype differs.
     low_of_all = weight.new_empty(max((chunk.num_rows for chunk in chunks), default=0), len(weight))
-    p_of_all = low_of_all if dtype == rows.weight.dtype else torch.empty_like(low_of_all, dtype=rows.weight.dtype)
+    softmax = on_cuda if weight.is_cuda and rows.weight.dtype == torch.float32 else by_torch
+    find = softmax(low_of_all, bias, rows, label_smoothing, gradients is not None)
     loss, nll, predicted = rows.weight.new_zeros(()), torch.empty_like(rows.weight), torch.empty_like(rows.target)
     for chunk in chunks:
-        low, p, target = low_of_all[: chunk.num_rows], p_of_all[: chunk.num_rows], rows.target[chunk.span, None]
+        low = low_of_all[: chunk.num_rows]
         x = x_of_all.index_select(0, rows.position[chunk.span]).to(dtype)
         product_into(low, x, weight.t())
-        if p_of_all is not low_of_all:
-            p.copy_(low)
-        if bias is not None:
-            per_horizon = bias.expand(len(rows.per_horizon), -1)
-            for horizon, piece in chunk.pieces:
-                p[piece] += per_horizon[horizon]
-        objective, nll[chunk.span], predicted[chunk.span] = _softmax_(p, target, label_smoothing)
+        objective, nll[chunk.span], predicted[chunk.span], error = find(chunk, low)
         loss += rows.weight[chunk.span].dot(objective)
         if gradients is not None:
-            p.scatter_(1, target, p.gather(1, target) - (1 - label_smoothing))
-            if label_smoothing:
-                p -= label_smoothing / len(weight)
-            if p_of_all is not low_of_all:
-                low.copy_(p)
-            gradients.add(chunk, x, weight, p, low)
+            gradients.add(chunk, x, weight, error, low)
     return loss, nll, predicted
-
-
-def _softmax_(p: Tensor, target: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn logits (rows, C) into probabilities in place; return smoothed and plain cross-entropy and the best class."""
-    largest, best = p.max(dim=1, keepdim=True)
-    nll = largest - p.gather(1, target)
-    uniform = largest - p.mean(dim=1, keepdim=True) if label_smoothing else nll
-    torch.softmax(p, dim=1, out=p)
-    # The largest probability is at least 1 / C, so its log is as accurate as the log of the sum of exponentials.
-    log_largest = p.gather(1, best).log()
-    nll, uniform = nll - log_largest, uniform - log_largest
-    objective = (1 - label_smoothing) * nll + label_smoothing * uniform
-    return objective[:, 0], nll[:, 0], best[:, 0]
 
 
 def _product_dtype(features: Tensor) -> torch.dtype:
@@ -167,7 +130,7 @@ def _product_dtype(features: Tensor) -> torch.dtype:
     return features.dtype
 
 
-def _chunks(per_horizon: list[int], chunk_rows: int) -> Iterator[_Chunk]:
+def _chunks(per_horizon: list[int], chunk_rows: int) -> Iterator[Chunk]:
     """Chunks of at most chunk_rows rows, as equal in size as possible."""
     total = sum(per_horizon)
     size = math.ceil(total / math.ceil(total / chunk_rows)) if total else 1
@@ -176,4 +139,4 @@ def _chunks(per_horizon: list[int], chunk_rows: int) -> Iterator[_Chunk]:
         stop = min(start + size, total)
         bounds = [(max(start, end - count), min(stop, end)) for end, count in zip(ends, per_horizon, strict=True)]
         pieces = [(h, slice(low - start, high - start)) for h, (low, high) in enumerate(bounds) if low < high]
-        yield _Chunk(slice(start, stop), stop - start, pieces)
+        yield Chunk(slice(start, stop), stop - start, pieces)

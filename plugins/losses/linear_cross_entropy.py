@@ -11,10 +11,12 @@ from emprot_core.contracts import LossTerms, Outputs, TokenScores
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
-from .chunked_cross_entropy import Rows, chunked_cross_entropy
+from .chunk_softmax import Rows
+from .chunked_cross_entropy import chunked_cross_entropy
 from .positions import PositionWeights, check_smoothing, masked_targets
 
 MAX_CHUNK_LOGITS, MAX_CHUNK_ROWS = 2**24, 1024
+MAX_CHUNK_LOGITS_ON_CUDA = 2**26  # a chunk costs about .2 ms to start, whatever its size
 """The chunk size if chunk_rows is not given. Larger chunks gain nothing in `python -m benchmarks --suite loss`."""
 
 
@@ -67,7 +69,8 @@ class LinearCrossEntropy:
         by_horizon = mask.transpose(0, 1)
         position = torch.arange(mask.numel(), device=mask.device).view_as(mask).transpose(0, 1)[by_horizon]
         rows = Rows(position, targets.flatten()[position], applied.flatten()[position], by_horizon.sum((1, 2)).tolist())
-        chunk_rows = self.chunk_rows or min(MAX_CHUNK_ROWS, max(1, MAX_CHUNK_LOGITS // len(weight)))
+        most = MAX_CHUNK_LOGITS_ON_CUDA if weight.is_cuda else MAX_CHUNK_LOGITS
+        chunk_rows = self.chunk_rows or min(MAX_CHUNK_ROWS, max(1, most // len(weight)))
         loss_sum, nll, predicted = chunked_cross_entropy(features, weight, bias, rows, self.label_smoothing, chunk_rows)
         scores = TokenScores(
             mask,
