@@ -53,6 +53,7 @@ from emprot_core.contracts.readers import (
     Tokenizer,
     UsesOtherFiles,
 )
+from emprot_core.contracts.results import CATrace, SeenWindows, Tested
 from emprot_core.contracts.scores import Score, UsesData
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "ArchiveReader",
     "Attention",
     "Baseline",
+    "CATrace",
     "CountsTransitions",
     "Data",
     "DataSplit",
@@ -90,10 +92,12 @@ __all__ = [
     "SavedBaseline",
     "Scheduler",
     "Score",
+    "SeenWindows",
     "Split",
     "StepLoader",
     "StorePlace",
     "Structure",
+    "Tested",
     "TokenScores",
     "Tokenizer",
     "TrajectoryFrames",

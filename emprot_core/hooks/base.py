@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from emprot_core.batch import Batch
+from emprot_core.contracts import Tested
 
 EVENTS = (
     "on_fit_start",
@@ -27,6 +28,7 @@ EVENTS = (
     "on_validation_end",
     "on_epoch_end",
     "on_fit_end",
+    "on_test_end",  # jobs.Train scored the best weights on the test split; result.json is not written yet
     "on_exception",  # trainer.exception holds the error
 )
 
@@ -81,6 +83,7 @@ class TrainerView(Protocol):
     logs: dict[str, float] | None  # train/... and time/... from on_step_end of a logged step on; else None
     val_logs: dict[str, float]  # val/... of the last validation
     best: dict[str, float]  # {"val/total_loss": x, "step": n} of the best validation, or empty
+    tested: Tested | None  # what came out on the test split, in on_test_end
     is_best: bool  # whether the last validation is the best so far
     exception: BaseException | None  # the error that ended training, in on_exception
     step_loss: Tensor  # (), mean loss of this step over its micro-batches and all ranks; set before on_backward_end

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +10,13 @@ import torch
 
 from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.names import BEST
-from emprot_core.contracts import Baseline, Data, Score
+from emprot_core.contracts import Baseline, Data, Score, SeenWindows, Tested
 from emprot_core.distributed import rank
 from emprot_core.evaluation.beside_baselines import applicable, score_beside_baselines, unseen_groups
 from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.evaluation.further_scores import tell_of_data
 from emprot_core.evaluation.intervals import BETTER
+from emprot_core.evaluation.seen_windows import look
 from emprot_core.evaluation.table import format_scores
 from emprot_core.evaluation.token_scores import SCORE_VERSION
 from emprot_core.evaluation.verdict import verdict_line
@@ -65,6 +66,19 @@ def score_test_split(
     return Scored(step, judged.test(), files)
 
 
+def tell_hooks(
+    trainer: Trainer, scored: Scored, data: Data, device: torch.device, baselines: Sequence[Baseline]
+) -> None:
+    """Emit on_test_end: what came out, and a look at the first test windows for whoever asks for it."""
+
+    def look_at_windows() -> SeenWindows | None:
+        return look(ModelForecast([outputs_of(trainer.model, trainer.autocast)], device), data, trainer.future_horizon)
+
+    told = ("", "") if scored.test is None else (_table(scored.test, baselines), verdict_line(scored.test))
+    trainer.tested = Tested(scored.test, *told, look_at_windows, scored.files)
+    trainer.hooks.emit("on_test_end", trainer)
+
+
 def details_of(scored: Scored, trainer: Trainer, data: Data, directory: Path, gin_file: str) -> dict[str, Any]:
     """Write the run card, and give what result.json says of a finished run: scores, data, code, hashes of files."""
     return {
@@ -104,8 +118,7 @@ def log_test(
 ) -> None:
     """Log the table with intervals, hints, the paths, and as the very last line the verdict."""
     if scored.test is not None:
-        shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
-        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored.step, format_scores(scored.test, shown))
+        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored.step, _table(scored.test, baselines))
     if trainer.best.get("step") == trainer.step and trainer.stop is None:
         limit = "max_epochs" if trainer.max_steps is None or trainer.step < trainer.max_steps else "max_steps"
         binding = f"Trainer.{limit}={2 * getattr(trainer, limit)}"
@@ -121,3 +134,7 @@ def log_test(
         )
     else:
         _log.info("%s", verdict_line(scored.test))
+
+
+def _table(test: Mapping[str, Any], baselines: Sequence[Baseline]) -> str:
+    return format_scores(test, [each.name for each in baselines if getattr(each, "always_shown", False)])

@@ -14,7 +14,7 @@ from emprot_core.evaluation.verdict import best_baseline
 from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.banner import banner
 from emprot_core.jobs.check_parts import check_parts
-from emprot_core.jobs.conclude import details_of, log_test, score_test_split
+from emprot_core.jobs.conclude import details_of, log_test, score_test_split, tell_hooks
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.counts import give_class_counts, give_transitions
 from emprot_core.jobs.fitted_baselines import fit_or_load
@@ -155,6 +155,7 @@ class Train:
             _log.info("%s at step %d; the same command goes on from there", stop.reason, self.trainer.step)
             return stop.exit_status
         scored = score_test_split(self.trainer, self.baselines, self.data, context.device, directory.path, self.scores)
+        tell_hooks(self.trainer, scored, self.data, context.device, self.baselines)
         reason = stop.reason if stop is not None else f"{self.trainer.epoch} epochs, {self.trainer.step} steps"
         details = details_of(scored, self.trainer, self.data, directory.path, context.config.files[0])
         directory.write_result({**self._result("finished", reason), **details})

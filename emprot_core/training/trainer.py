@@ -8,7 +8,7 @@ import torch
 from emprot_core import randomness
 from emprot_core.batch import Batch
 from emprot_core.checkpoint.store import CheckpointError, State
-from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader
+from emprot_core.contracts import Loss, Metric, Model, Optimizer, Scheduler, StepLoader, Tested
 from emprot_core.data.iterable_steps import as_step_loader
 from emprot_core.distributed import world_size
 from emprot_core.hooks.base import Hook, MakeContext, RunInfo, StopRequest
@@ -35,6 +35,7 @@ class Trainer:
     hooks.base.TrainerView lists what hooks may use. `attach` and `load_state_dict` come before `fit`, in any order.
     """
 
+    tested: Tested | None = None
     step_loss: torch.Tensor  # (), set in every step; updates, optimizer, parameters and so on are set by _start
 
     def __init__(

@@ -1,22 +1,30 @@
-"""Writes scalars for TensorBoard."""
+"""Writes scalars, texts and pictures for TensorBoard."""
 
+import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
+from emprot_core.contracts import Tested
 from emprot_core.distributed import rank
+from emprot_core.files import sha256
 from emprot_core.hooks.base import Hook, TrainerView
 from emprot_core.registry import register
+
+from .tensorboard_tags import FIRST, LAYOUT, gains_of, test_scalars
+
+_log = logging.getLogger("emprot")
 
 
 @register("hook")
 class TensorBoard(Hook):
-    """Writes scalars (train/, val/, skill/, time/) by optimizer step, the config and the hparams to the run directory.
+    """Writes scalars (skill/, train/, val/, test/, time/) by optimizer step, config, hparams and the test scores.
 
-    A resumed run cuts off what the interrupted run wrote after its checkpoint, and makes open viewers drop it.
+    A resumed run cuts off what the interrupted run wrote after its checkpoint, and makes open viewers drop it. The
+    pictures at the end need matplotlib (extra `figures`); without it one line tells so.
     """
 
     def __init__(self) -> None:
@@ -26,12 +34,14 @@ class TensorBoard(Hook):
     def on_fit_start(self, trainer: TrainerView) -> None:
         if trainer.run.directory is None or rank() != 0:
             return
+        self._start = time.monotonic()
         self._files = AppendedFiles(trainer.run.directory, "events.out.tfevents*")
         self._first_step = trainer.step + 1 if trainer.step else 0
         if trainer.step == 0:
             self.load_state_dict({})
             with self._naming_the_file():
                 self._open().add_text("config", f"```\n{trainer.run.config}\n```", 0)
+                self._writer.add_custom_scalars(LAYOUT)
                 self._write_hparams(trainer)
 
     def on_step_end(self, trainer: TrainerView) -> None:
@@ -40,7 +50,7 @@ class TensorBoard(Hook):
 
     def on_validation_end(self, trainer: TrainerView) -> None:
         self._write(trainer.val_logs, trainer.step)
-        self._write(_gains(trainer.val_logs, trainer.run.bar_nll_bits), trainer.step)
+        self._write(gains_of(trainer.val_logs, trainer.run.bar_nll_bits), trainer.step)
 
     def on_fit_end(self, trainer: TrainerView) -> None:
         writer, self._writer = self._writer, None
@@ -49,6 +59,20 @@ class TensorBoard(Hook):
                 writer.close()
 
     on_exception = on_fit_end
+
+    def on_test_end(self, trainer: TrainerView) -> None:
+        if self._files is None or trainer.tested is None:
+            return
+        self._first_step = trainer.step + 1  # of another file, which must not make viewers drop what this step gave
+        self._write({**test_scalars(trainer.tested), "time/seconds": time.monotonic() - self._start}, trainer.step)
+        with self._naming_the_file():
+            if trainer.tested.scores is not None:
+                self._writer.add_text("test/verdict", trainer.tested.verdict, trainer.step)
+                self._writer.add_text("test/scores", f"```\n{trainer.tested.table}\n```", trainer.step)
+                self._draw(trainer.tested, trainer.step)
+        self.on_fit_end(trainer)
+        name = self._files.newest()
+        trainer.tested.files[name] = sha256(self._files.directory / name)
 
     def state_dict(self) -> dict[str, Any]:
         """How much the event files hold. They are flushed first, so they never hold less than a checkpoint says."""
@@ -72,22 +96,40 @@ class TensorBoard(Hook):
         return self._writer
 
     def _write_hparams(self, trainer: TrainerView) -> None:
-        """What the run is told from others by, and the scalars that the HPARAMS page can sort by."""
+        """What the run is told from others by.
+
+        The record that names columns is left out: with it, HPARAMS shows the columns of one run only. Without it, the
+        page has those of all runs, and every scalar to sort by.
+        """
         from torch.utils.tensorboard.summary import hparams as summaries
 
-        bar = trainer.run.bar_nll_bits
-        gains = [f"skill/gain_over_best/h{step}" for step in dict.fromkeys((1, len(bar))) if bar]
-        metrics = dict.fromkeys(["val/total_loss", *gains], 0.0)
         # SummaryWriter.add_hparams would start another run, so write its summaries into the file of this run.
-        for summary in summaries({name: _number(text) for name, text in trainer.run.hparams.items()}, metrics):
+        _, *of_the_run = summaries({name: _number(text) for name, text in trainer.run.hparams.items()}, {})
+        for summary in of_the_run:
             self._writer.file_writer.add_summary(summary)
 
-    def _write(self, scalars: dict[str, float], step: int) -> None:
+    def _write(self, scalars: Mapping[str, float], step: int) -> None:
         writer = self._open()
         if writer is not None:
             with self._naming_the_file():
                 for tag, value in scalars.items():
                     writer.add_scalar(tag, value, step)
+                    if tag in FIRST:
+                        writer.add_scalar(FIRST[tag], value, step)
+
+    def _draw(self, tested: Tested, step: int) -> None:
+        pictures = {}
+        try:
+            from ._pictures import pictures_of
+
+            if (seen := tested.look()) is not None:
+                pictures = pictures_of(seen)
+        except ModuleNotFoundError:
+            _log.info("TensorBoard has no pictures, which need matplotlib: pip install 'emprot[figures]'")
+        except Exception as error:  # whatever it is: a run that trained for days must end
+            _log.warning("TensorBoard has no pictures: %s: %s", type(error).__name__, error)
+        for tag, pixels in pictures.items():
+            self._writer.add_image(f"windows/{tag}", pixels, step, dataformats="HWC")
 
     @contextmanager
     def _naming_the_file(self) -> Iterator[None]:
@@ -116,15 +158,6 @@ def _named_after(newest: str) -> Iterator[None]:
         yield
     finally:
         event_file_writer.time = clock
-
-
-def _gains(val_logs: Mapping[str, float], bar: Sequence[float | None]) -> dict[str, float]:
-    """The gain over the best baseline on the validation split, in bits, where metrics.HorizonNLL gives the NLL."""
-    return {
-        f"skill/gain_over_best/h{step}": bits - own
-        for step, bits in enumerate(bar, 1)
-        if bits is not None and (own := val_logs.get(f"val/nll_bits/h{step}")) is not None
-    }
 
 
 def _number(text: str) -> float | str:

@@ -57,7 +57,7 @@ def by_torch(low_of_all: Tensor, bias: Tensor | None, rows: Rows, smoothing: flo
 
 def on_cuda(low_of_all: Tensor, bias: Tensor | None, rows: Rows, smoothing: float, wants_gradient: bool) -> Find:
     """The Triton kernel, in float32."""
-    from .softmax_kernel import softmax_  # needs triton, which torch brings on CUDA only
+    from ._softmax_kernel import softmax_  # needs triton, which torch brings on CUDA only
 
     horizons = torch.arange(len(rows.per_horizon), device=low_of_all.device)
     counts = torch.tensor(rows.per_horizon, device=low_of_all.device)

@@ -124,7 +124,7 @@ def reliability(bins: Mapping[str, np.ndarray]) -> Figure | None:
     """Whether a confidence means what it says, at h = 1.
 
     Args:
-        bins: by run the array of seen_windows.Seen.
+        bins: by run the array of contracts.SeenWindows.
     """
     rows = []
     diagonal = {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": {"color": GREY, "dash": "dash"}, "hoverinfo": "skip"}

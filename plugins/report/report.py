@@ -7,12 +7,15 @@ from typing import Any
 
 import torch
 
-from emprot_core.contracts import Data, ReadsStores
+from emprot_core.contracts import Data, ReadsStores, SeenWindows
 from emprot_core.data.store import TrajectoryStore
 from emprot_core.errors import EmprotError
+from emprot_core.evaluation.forecast import ModelForecast
+from emprot_core.evaluation.seen_windows import look
 from emprot_core.files import write_atomically
 from emprot_core.jobs.compare import compare
 from emprot_core.jobs.context import RunContext
+from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import StoredRun
 from emprot_core.jobs.settings import ComparisonRefused
 from emprot_core.registry import register
@@ -23,7 +26,6 @@ from .page import fill, paragraph, place, plotly_javascript, table
 from .residue_figures import maps, trace, tracks
 from .run_facts import RunFacts, names_of, nll_by_residue, read_facts
 from .sections import differences, making, scores, verdict
-from .seen_windows import Seen, look
 
 _log = logging.getLogger("emprot")
 
@@ -67,7 +69,7 @@ class Report:
         stored = [StoredRun(directory) for directory in self._directories]
         runs = [read_facts(run, name) for run, name in zip(stored, names, strict=True)]
         data, notes = _data_of(stored, names)
-        seen = {name: look(run, data[name], device) for run, name in zip(stored, names, strict=True) if name in data}
+        seen = {name: _look(run, data[name], device) for run, name in zip(stored, names, strict=True) if name in data}
         found = {name: each for name, each in seen.items() if each is not None}
         figures, sections = _Figures(), {"Verdict": verdict(runs)}
         sections["Skill"] = figures.pairs([skill(runs), *(gains(run, i) for i, run in enumerate(runs))])
@@ -120,13 +122,18 @@ def _data_of(stored: Sequence[StoredRun], names: Sequence[str]) -> tuple[dict[st
     return data, notes
 
 
+def _look(run: StoredRun, data: Data, device: torch.device) -> SeenWindows | None:
+    model: Any = run.model().to(device)
+    return look(ModelForecast([outputs_of(model)], device), data, model.future_horizon)
+
+
 def _sources(data: Data) -> list[dict[str, Any]]:
     """Where the trajectories in the stores of data come from: records such as {"package", "version", "licence"}."""
     places = data.places_of_stores() if isinstance(data, ReadsStores) else []
     return [source for place in places for source in TrajectoryStore(place.directory).sources]
 
 
-def _residues(runs: Sequence[RunFacts], seen: dict[str, Seen], figures: _Figures) -> str:
+def _residues(runs: Sequence[RunFacts], seen: dict[str, SeenWindows], figures: _Figures) -> str:
     html = ""
     for i, run in enumerate(runs):
         if run.name not in seen:

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from emprot_core.contracts import CATrace, SeenWindows
+
 from .figures import COLOURS, GREY, Figure, plain
-from .seen_windows import Seen, Structure
 
 _LONGEST_BOND = 4.6  # Angstrom between CA atoms; further apart the chain is broken
 _SHADES = [[0, "#3B6FD4"], [0.5, "#A05CB8"], [1, "#EC6A2C"]]
@@ -14,7 +15,7 @@ _SHADES = [[0, "#3B6FD4"], [0.5, "#A05CB8"], [1, "#EC6A2C"]]
 _CHANGE = "change probability"
 
 
-def residue_names(num_residues: int, structure: Structure | None) -> list[str]:
+def residue_names(num_residues: int, structure: CATrace | None) -> list[str]:
     """What residues are called: "ASP 95 A" where that is known, else their place from 0 on."""
     if structure is None:
         return [f"residue {place}" for place in range(num_residues)]
@@ -23,7 +24,7 @@ def residue_names(num_residues: int, structure: Structure | None) -> list[str]:
     return [f"{name} {number}{code} {chain}".strip() for name, number, code, chain in rows]
 
 
-def tracks(name: str, number: int, seen: Seen, nll: Mapping[str, np.ndarray], best: str | None) -> Figure:
+def tracks(name: str, number: int, seen: SeenWindows, nll: Mapping[str, np.ndarray], best: str | None) -> Figure:
     """Change probability of each residue at h = 1, and gain over the best baseline: means over frames."""
     names = residue_names(seen.changed.shape[2], seen.structure)
     x = list(range(len(names)))
@@ -55,7 +56,7 @@ def tracks(name: str, number: int, seen: Seen, nll: Mapping[str, np.ndarray], be
     return Figure(f"tracks-{number}", f"Along the sequence: {name}", text, data, layout, columns)
 
 
-def maps(name: str, number: int, seen: Seen) -> Figure:
+def maps(name: str, number: int, seen: SeenWindows) -> Figure:
     """What came above what was expected, residue by frame, at h = 1."""
     came = ~np.isnan(seen.changed[0]).all(axis=1)
     frames = (seen.last_frame[came] + 1).tolist()
@@ -90,7 +91,7 @@ def maps(name: str, number: int, seen: Seen) -> Figure:
     return Figure(f"maps-{number}", f"Truth and forecast: {name}", text, data, layout, columns)
 
 
-def trace(name: str, number: int, seen: Seen) -> Figure | None:
+def trace(name: str, number: int, seen: SeenWindows) -> Figure | None:
     """The CA trace, coloured by the change probability at h = 1; None if the structure is unknown."""
     if seen.structure is None or np.isnan(seen.structure.ca).all():
         return None
@@ -156,7 +157,7 @@ def _heatmap(x: list[int], frames: list[int], values: np.ndarray, name: str, axi
     return {"type": "heatmap", "name": name, "yaxis": axis, "coloraxis": "coloraxis", **drawn}
 
 
-def _ticks(seen: Seen) -> dict[str, Any]:
+def _ticks(seen: SeenWindows) -> dict[str, Any]:
     """A few ticks of an axis of residues: their numbers in the chain, or else their places."""
     num_residues = seen.changed.shape[2]
     at = list(range(0, num_residues, max(1, num_residues // 6)))

@@ -116,24 +116,38 @@ def test_tensorboard_holds_train_and_validation_scalars_by_optimizer_step(make_b
     assert {"train/gradient_norm", "val/total_loss", "val/nll_bits/h3", "time/tokens_per_s"} <= tags
     assert [event.step for event in events.Scalars("train/total_loss")] == [2, 4, 6, 8]
     assert [event.step for event in events.Scalars("val/total_loss")] == [4, 8]
+    for tag, again in {"train/total_loss": "skill/loss/train", "val/total_loss": "skill/loss/val"}.items():
+        pairs = [[(event.step, event.value) for event in events.Scalars(name)] for name in (tag, again)]
+        assert pairs[0] == pairs[1]
     assert events.Scalars("val/total_loss")[-1].value == pytest.approx(trainer.val_logs["val/total_loss"])
     assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
     assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
     assert "run.seed = 0" in str(events.Tensors("config/text_summary")[0].tensor_proto.string_val[0])
 
 
-def test_the_hparams_page_can_sort_by_the_gain_over_the_best_baseline(make_batch, make_trainer, tmp_path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams.metadata import parse_experiment_plugin_data
+def test_the_hparams_page_shows_the_columns_of_all_runs_and_can_sort_by_the_gain(
+    make_batch, make_trainer, tmp_path
+) -> None:
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams.backend_context import Context
 
-    trainer = make_trainer(hook("TensorBoard"))
-    bar = (2.0, 2.1, None)
-    trainer.attach(RunInfo(directory=tmp_path, hparams={"gin_file": "mine.gin"}, bar_nll_bits=bar))
-    trainer.fit([make_batch()], [make_batch(9)])
-    events = EventAccumulator(str(tmp_path)).Reload()
-    experiment = parse_experiment_plugin_data(events.PluginTagToContent("hparams")["_hparams_/experiment"])
-    names = [each.name.tag for each in experiment.metric_infos]
-    assert names == ["val/total_loss", "skill/gain_over_best/h1", "skill/gain_over_best/h3"]
+    for name, own in {"a": {"gin_file": "a.gin"}, "b": {"gin_file": "b.gin", "Trainer.optimizer": "@sgd"}}.items():
+        trainer = make_trainer(hook("TensorBoard"))
+        trainer.attach(RunInfo(directory=tmp_path / name, hparams=own, bar_nll_bits=(2.0, 2.1, None)))
+        trainer.fit([make_batch()], [make_batch(9)])
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(runs, str(tmp_path)), logdir=str(tmp_path)))
+    found = RequestContext(), ""
+    experiment = context.experiment_from_metadata(
+        *found, True, context.hparams_metadata(*found), context.hparams_from_data_provider(*found, 100)
+    )
+    assert [each.name for each in experiment.hparam_infos] == ["gin_file", "Trainer.optimizer"]
+    metrics = [each.name.tag for each in experiment.metric_infos]
+    assert metrics[:2] == ["skill/gain_over_best/h1", "skill/gain_over_best/h2"]
+    assert {"skill/loss/val", "val/total_loss"} <= set(metrics)
 
 
 def test_progress_writes_plain_lines_where_there_is_no_terminal(make_batch, make_trainer, caplog) -> None:
