@@ -76,20 +76,13 @@ def _do(options: argparse.Namespace) -> int:
         return _print(json.dumps(specs_of(options.specs), indent=1))
     if not options.gin_file or options.list is not None or options.describe is not None:
         return _tell(options)
-    from emprot_core import config
-
     if options.untrusted:
         from emprot_core.config.describe import tell_what_it_would_do
 
         return _print(tell_what_it_would_do(options.gin_file[0]))
-    loaded = config.load(
-        options.gin_file,
-        options.gin_bindings,
-        [path for path in options.gin_search_paths.split(",") if path],
-        options.allow_unused,
-        options.plugin,
-        options.overrides,
-    )
+    from emprot_core.command_line import config_of_options
+
+    loaded = config_of_options(options)
     if _is_first_rank():
         for warning in loaded.warnings:
             print(warning, file=sys.stderr)
@@ -124,6 +117,10 @@ def _run(options: argparse.Namespace, loaded: "Config") -> int:
         from emprot_core.jobs.dry_run_text import format_dry_run
 
         return _print(format_dry_run(dry_run(loaded, directory), directory))
+    from emprot_core.jobs.launch import launch
+
+    if (told := launch(loaded, directory, options.arguments)) is not None:
+        return _print(told)
     return run_job(loaded, directory)
 
 

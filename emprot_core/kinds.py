@@ -44,6 +44,7 @@ KINDS = {
     "reader": Kind("readers", (f"{_C}Reader",)),
     "hook": Kind("hooks", ("emprot_core.hooks.base:Hook",)),
     "job": Kind("jobs", (f"{_C}Job",)),
+    "launcher": Kind("launchers", (f"{_C}Launcher",)),
     "core": Kind(""),  # run and Trainer: what gin files bind without a folder
     "object": Kind(""),  # what plain gin filed: a selector of its own, and no contract
 }

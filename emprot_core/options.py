@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from emprot_core import __version__
+from emprot_core.short_flags import add_short_flags, expand_short_flags
 
 WRONG_CONFIG = 2
 """The exit status where the config or the command line is wrong."""
@@ -18,13 +19,6 @@ overrides:
 
 example: {EXAMPLE}
 """
-_SHORT_FOR = {
-    "export_weights": ("export_weights.gin", "RUN"),
-    "check_plugin": ("check_plugin.gin", "MODULE"),
-    "new_plugin": ("new_plugin.gin", "NAME"),
-    "report": ("report.gin", "RUNS"),
-}
-"""Flags that are short for a gin file, and the macro of it that they set."""
 _OVERRIDE = re.compile(r"(?:--gin\.)?((?:\w+/)*(?:\w+\.)*\w+\s*=.*)", re.DOTALL)
 
 
@@ -46,6 +40,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     _add_config_options(parser.add_argument)
     _add_questions(parser.add_argument_group("instead of running").add_mutually_exclusive_group().add_argument)
     options, rest = parser.parse_known_args(arguments)
+    options.arguments = list(arguments)
     found = [(argument, _OVERRIDE.fullmatch(argument)) for argument in rest]
     options.overrides = [override[1] for _, override in found if override]
     unknown = [argument for argument, override in found if not override]
@@ -58,7 +53,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error(
             f"--export={options.export} shows a component alone; a config is exported by its file: --export=base.gin"
         )
-    _expand_short_flags(options, parser)
+    expand_short_flags(options, parser.error)
     about_runs = (options.specs, options.compare, options.runs, options.replay, options.verify)
     asks = any(value is not None for value in (options.list, options.describe, options.export, *about_runs))
     if not options.gin_file and not asks:
@@ -70,24 +65,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.untrusted and not (options.check and len(options.gin_file) == 1):
         parser.error("--untrusted goes with --check and one --gin_file")
     return options
-
-
-def _expand_short_flags(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Put a gin file and bindings in the place of the flags that are short for them."""
-    for flag, (file, macro) in _SHORT_FOR.items():
-        if (value := getattr(options, flag)) is not None:
-            options.gin_file.insert(0, file)
-            options.overrides.insert(0, f"{macro}={value!r}")
-    if options.kind is not None:
-        if options.new_plugin is None:
-            parser.error("--kind goes with --new_plugin: --new_plugin my_lab --kind loss,hook")
-        options.overrides.append(f"KINDS={options.kind.split(',')!r}")
-    if options.output is not None:
-        if options.report is None:
-            parser.error("--output goes with --report: --report runs/base --output base.html")
-        options.overrides.append(f"OUTPUT={options.output!r}")
-    if options.check_plugin is not None:
-        options.plugin.append(options.check_plugin)
 
 
 def _add_config_options(add: Callable[..., Any]) -> None:
@@ -107,18 +84,7 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--untrusted", action="store_true", help="with --check: tell what a stranger's file would do, and do nothing")
     add("--step", type=int, metavar="N", help="with --replay: which optimizer step, from 1 on")
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
-    add(
-        "--export_weights",
-        metavar="RUN",
-        help="write the weights of a run as safetensors, and its model by torch.export",
-    )
-    add("--new_plugin", metavar="NAME", help="write the beginning of a plugin: a package, its tests and gin files")
-    add("--kind", metavar="K,L", help="with --new_plugin: the kinds of its components; a model and a hook by default")
-    add("--check_plugin", metavar="MODULE", help="try every part of a plugin on the embedded sample, without training")
-    add(
-        "--report", nargs="+", metavar="RUN", help="write one HTML page about runs: verdict, figures, structure, config"
-    )
-    add("--output", metavar="FILE", help="with --report: the page; report.html in the first run by default")
+    add_short_flags(add)
     add("--debug", action="store_true", help="show tracebacks")
 
 

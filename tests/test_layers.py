@@ -39,12 +39,14 @@ MAY_IMPORT = {
     "training": LOWER | {"hooks", "conformance"},
     "evaluation": LOWER | {"hooks", "conformance", "training"},
     "jobs": LOWER | {"hooks", "conformance", "training", "evaluation", "config"},
-    "options": set(),
-    "cli": LOWER | {"hooks", "conformance", "training", "evaluation", "config", "jobs", "options"},
+    "options": {"short_flags"},
+    "short_flags": set(),
+    "command_line": {"config", "options"},
+    "cli": LOWER | {"hooks", "conformance", "training", "evaluation", "config", "jobs", "options", "command_line"},
 }
 FOR_PLUGINS = LOWER | {"hooks", "conformance"}
-FOR_JOBS = FOR_PLUGINS | {"evaluation", "config", "jobs"}
-JOB_FOLDERS = {"jobs", "prepare", "report"}
+FOR_JOBS = FOR_PLUGINS | {"evaluation", "config", "jobs", "command_line"}
+JOB_FOLDERS = {"jobs", "prepare", "report", "sweeps"}
 """Folders of plugins whose parts are jobs: they may import what a job of the core may, and nothing imports them."""
 ANYTHING = {"__init__", "__main__"}
 READS_A_CONFIG = {CORE / "training" / "emprot_trainer.py"}

@@ -14,7 +14,7 @@ from emprot_core.config.values import Constant, Use, as_text, assignment, is_lit
 from emprot_core.errors import EmprotError
 from emprot_core.words import DEFAULT
 
-NOT_RESULT = ("run.directory", "run.device", "run.allow_config_change")
+NOT_RESULT = ("run.directory", "run.device", "run.allow_config_change", "run.launcher")
 """Parameters that do not change what a run computes. They count neither in the digest nor in a difference."""
 
 
@@ -62,6 +62,11 @@ class Config:
         if binding is None:
             return default
         return replace(binding.meaning, lambda leaf: leaf.value if isinstance(leaf, Constant) else leaf)
+
+    def target(self, key: str) -> Any:
+        """The class or function that a bound parameter refers to; None if it is no reference."""
+        value = self.get(key)
+        return value.entry.target if isinstance(value, Use) else None
 
     def macros(self) -> dict[str, Any]:
         """The value of every macro. Macros in it are replaced; references are not built."""

@@ -26,7 +26,7 @@ from emprot_core.contracts.data import (
     Vocabulary,
 )
 from emprot_core.contracts.experts import Expert, LastIDs, Opinion, Past, Rows
-from emprot_core.contracts.jobs import Job
+from emprot_core.contracts.jobs import LAUNCHED, Job, Launcher
 from emprot_core.contracts.losses import Loss, LossTerms, Metric, TokenScores
 from emprot_core.contracts.models import (
     Attention,
@@ -57,6 +57,7 @@ from emprot_core.contracts.results import CATrace, SeenWindows, Tested
 from emprot_core.contracts.scores import Score, UsesData
 
 __all__ = [
+    "LAUNCHED",
     "RESIDUE_DTYPE",
     "ArchiveReader",
     "Attention",
@@ -74,6 +75,7 @@ __all__ = [
     "HasVocabularyArrays",
     "Job",
     "LastIDs",
+    "Launcher",
     "Loss",
     "LossTerms",
     "Metric",

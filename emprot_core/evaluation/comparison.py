@@ -19,7 +19,7 @@ from emprot_core.evaluation.intervals import (
     word_for,
 )
 
-_MODEL = "model"
+MODEL = "model"
 
 
 class ProteinScores(NamedTuple):
@@ -33,22 +33,25 @@ class ProteinScores(NamedTuple):
 
 
 class ModelScores(NamedTuple):
-    """What a run's scores-test.npz says about its model."""
+    """What a run's scores-test.npz says about its model, or about a baseline."""
 
     windows_digest: str
     score_version: int
     proteins: dict[str, ProteinScores]
 
 
-def read_model_scores(path: Path) -> ModelScores:
+def read_model_scores(path: Path, forecaster: str = MODEL) -> ModelScores:
     """
+    Args:
+        forecaster: the model, or the name of a baseline that was scored beside it.
+
     Raises:
         KeyError: the file was written by an older version.
         OSError, ValueError: it cannot be read.
     """
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file}
-    model = arrays["forecasters"].tolist().index(_MODEL)
+    model = arrays["forecasters"].tolist().index(forecaster)
     groups = arrays["groups"].tolist()
     proteins = {}
     for j, group in enumerate(dict.fromkeys(groups)):

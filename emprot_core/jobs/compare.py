@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from emprot_core.evaluation.comparison import ModelScores, difference, read_model_scores
-from emprot_core.jobs.settings import SEED, ComparisonRefused, KnownRun, differences, read_run
+from emprot_core.jobs.settings import SEED, ComparisonRefused, KnownRun, differences, read_run, runs_of
 
 SCORES = "scores-test.npz"
 _NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -27,7 +27,7 @@ def compare(directories: Sequence[str]) -> dict[str, Any]:
         ComparisonRefused: a run has no test scores, or the runs were scored on unlike windows, classes or by unlike
             versions of the scores.
     """
-    runs = [read_run(directory) for directory in directories]
+    runs = [read_run(directory) for directory in runs_of(directories)]
     scores = {run.directory: _scores_of(run) for run in runs}
     _check_comparable(runs, scores)
     groups: dict[str, list[KnownRun]] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from emprot_core.breach import check_method
 from emprot_core.config import Config
-from emprot_core.contracts import Job
+from emprot_core.contracts import Job, Launcher
 from emprot_core.distributed import barrier, find_device, process_group
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.randomness import seed_everything, use_deterministic_algorithms
@@ -28,6 +28,7 @@ class RunSettings:
 
     Attributes:
         job: what the run does.
+        launcher: submits the run instead of doing it here, with what the launcher adds: Slurm, torchrun.
         directory: where the run writes; runs/<stem of the first gin file> by default.
         seed: the seed of weights, dropout and the order of the data.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
@@ -43,6 +44,7 @@ class RunSettings:
     deterministic: bool = False
     allow_config_change: bool = False
     init_from: str | None = None
+    launcher: Launcher | None = None
 
 
 def directory_of(config: Config, fresh: bool = False) -> Path:
@@ -58,7 +60,7 @@ def run_job(config: Config, directory: Path) -> int:
     Returns:
         The exit status: 0 if done, 2 if refused, 130 or 143 if the run left early and can be resumed.
     """
-    parameters = config.parameters("run", lazy={"job"})
+    parameters = config.parameters("run", lazy={"job", "launcher"})
     build_job = parameters["job"]
     settings = RunSettings(**parameters)
     device = find_device(settings.device, "run.device")

@@ -1,6 +1,7 @@
 """What a run directory says about its run, read without torch: its settings, its result, its groups of seeds."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,8 @@ from emprot_core.files import Damaged, read_hashed_json
 from emprot_core.words import DEFAULT
 
 SEED = "run.seed"
+SWEEP_FILE = "sweep.json"
+"""What makes a directory that of a sweep, whose runs are in trial-0, trial-1 and so on."""
 Settings = dict[str, dict[str, str]]
 
 
@@ -31,6 +34,23 @@ class KnownRun(NamedTuple):
     def recipe(self) -> str:
         """The values of all settings but the seed, as one text."""
         return json.dumps({key: setting["value"] for key, setting in sorted(self.settings.items()) if key != SEED})
+
+
+def runs_of(directories: Sequence[str]) -> list[str]:
+    """The same directories, with the finished trials of a sweep in the place of its directory."""
+    found: list[str] = []
+    for directory in directories:
+        if not (Path(directory) / SWEEP_FILE).is_file():
+            found.append(str(directory))
+            continue
+        trials = sorted(Path(directory).glob("trial-*"), key=lambda path: int(path.name.partition("-")[2]))
+        found += [str(path) for path in trials if _is_finished(path)]
+    return found
+
+
+def _is_finished(directory: Path) -> bool:
+    path = directory / "result.json"
+    return path.is_file() and json.loads(path.read_text())["status"] == "finished"
 
 
 def read_run(directory: str) -> KnownRun:

@@ -85,6 +85,7 @@ _BOUND = {
     "reader": "Prepare.reader = @{part}()\nPrepare.source = 'ids/*.csv'\n"
     "Prepare.tokenizers = [@tokenizers.precomputed()]\nprecomputed.num_clusters = 50",
     "job": "run.job = @{part}()",
+    "launcher": "run.launcher = @{part}()",
 }
 _OWN_MODEL = ("mixing", "attention")
 

@@ -33,7 +33,7 @@ _TRAINING = {
 }
 """What binds a part of each kind in debug.gin."""
 _SIZES = {"num_clusters": "%NUM_CLUSTERS", "future_horizon": "%FUTURE_HORIZON"}
-_METHODS = {"reader": ("read", "path"), "job": ("run", "context")}
+_METHODS = {"reader": ("read", "path"), "job": ("run", "context"), "launcher": ("submit", "command", "directory")}
 _PREPARED = {"tokenizer": "Prepare.tokenizers = [{new}]"}
 
 
@@ -42,7 +42,7 @@ class CheckPlugin:
     """Tries every component of a plugin on the embedded sample, and tells which ones keep the contract of their kind.
 
     Models, losses and the like see a first batch of debug.gin, experts one of experts.gin, and a tokenizer encodes the
-    sample. Of readers and jobs only the methods are looked at. Nothing is trained, and nothing is left on the disk.
+    sample. Of readers, jobs and launchers only the methods are looked at. Nothing is trained, and nothing is left.
     """
 
     def __init__(self, module: str, bindings: Sequence[str] = ()):
@@ -89,9 +89,9 @@ class CheckPlugin:
         elif entry.kind in _PREPARED:
             self._prepare(entry, context)
         elif entry.kind in _METHODS:
-            name, argument = _METHODS[entry.kind]
+            name, *arguments = _METHODS[entry.kind]
             made = entry.target if inspect.isclass(entry.target) else entry.target()
-            check_method(made, name, *(["self"] if made is entry.target else []), argument)
+            check_method(made, name, *(["self"] if made is entry.target else []), *arguments)
 
     def _prepare(self, entry: Entry, context: RunContext) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ from emprot_core.jobs.compare import compare
 from emprot_core.jobs.context import RunContext
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import StoredRun
-from emprot_core.jobs.settings import ComparisonRefused
+from emprot_core.jobs.settings import ComparisonRefused, runs_of
 from emprot_core.registry import register
 
 from .drawn_figures import kept_classes, kinetics_tables
@@ -41,16 +41,17 @@ class Report:
     def __init__(self, run: str | Sequence[str], output: str | None = None):
         """
         Args:
-            run: the directory of a run, finished or not, or several.
-            output: the HTML file; None means report.html in the first run.
+            run: the directory of a run, finished or not, or of a sweep, or several.
+            output: the HTML file; None means report.html in the first of them.
 
         Raises:
             EmprotError: no run is given.
         """
-        self._directories = [run] if isinstance(run, str) else list(run)
+        given = [run] if isinstance(run, str) else list(run)
+        self._directories = runs_of(given)
         if not self._directories:
-            raise EmprotError("Report.run is empty, expected the directory of a run, or several")
-        self._output = Path(self._directories[0]) / "report.html" if output is None else Path(output)
+            raise EmprotError(f"Report.run is {run!r}, expected the directory of a run or of a sweep, or several")
+        self._output = Path(given[0]) / "report.html" if output is None else Path(output)
 
     def run(self, context: RunContext) -> None:
         """

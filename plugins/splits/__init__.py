@@ -2,10 +2,12 @@
 
 from .by_group import ByGroup
 from .by_time import ByTime
+from .leave_out import LeaveOut
 from .stored import StoredSplit
 
 __all__ = [
     "ByGroup",
     "ByTime",
+    "LeaveOut",
     "StoredSplit",
 ]

@@ -62,13 +62,13 @@ class ByGroup:
         side = self._assign(names.tolist())
         sides = np.array([side.get(name, "") for name in names.tolist()])[group]
         splits: tuple[Split, ...] = ("train", "validation", "test")
-        return {split: _whole(index, np.flatnonzero(sides == split)) for split in splits}
+        return {split: whole(index, np.flatnonzero(sides == split)) for split in splits}
 
     def _assign(self, groups: list[str]) -> dict[str, Split]:
         side: dict[str, Split] = {}
         for split, names in self.names.items():
             for name in names:
-                _check_known(name, groups)
+                check_known(name, groups)
                 side[name] = split
         left = sorted(
             (g for g in groups if g not in side), key=lambda g: hashlib.sha256(f"{self.seed}/{g}".encode()).digest()
@@ -87,7 +87,7 @@ class ByGroup:
         return side
 
 
-def _check_known(name: str, groups: list[str]) -> None:
+def check_known(name: str, groups: list[str]) -> None:
     if name not in groups:
         near = difflib.get_close_matches(name, groups, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -102,7 +102,7 @@ def _too_few(groups: list[str], split: Split) -> str:
     )
 
 
-def _whole(index: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def whole(index: np.ndarray, rows: np.ndarray) -> np.ndarray:
     spans = np.zeros(len(rows), SPAN_DTYPE)
     spans["trajectory"], spans["stop"] = rows, index["num_frames"][rows]
     return spans

@@ -158,7 +158,7 @@ def _assert_steps_increase(run: Path) -> None:
 
 
 def _comparable(state: dict[str, Any], ignoring: Sequence[str]) -> dict[str, Any]:
-    """Without the sizes of the log files, which depend on how often a run was started, and without hashes of event files."""
+    """Without the sizes of the log files, which depend on how often it was started, and hashes of event files."""
     if "files" in state:
         state = {**state, "files": {name: digest for name, digest in state["files"].items() if "tfevents" not in name}}
     hooks = {hook: {k: v for k, v in s.items() if k != "appended"} for hook, s in state.get("hooks", {}).items()}

@@ -1,0 +1,5 @@
+"""Sweeps: one config, many runs."""
+
+from .sweep import Sweep
+
+__all__ = ["Sweep"]
