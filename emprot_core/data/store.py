@@ -10,6 +10,7 @@ import numpy as np
 
 from emprot_core.contracts import Split
 from emprot_core.data.checked_files import holds
+from emprot_core.data.remote_store import fetch_store, is_remote
 from emprot_core.data.store_format import (
     CLASS_IDS,
     INDEX_FIELDS,
@@ -54,13 +55,14 @@ class TrajectoryStore:
     def __init__(self, store: str | Path, verify: bool = False):
         """
         Args:
-            store: a directory, or `sample:<vocabulary>` for the embedded sample.
+            store: a directory, an address such as s3://bucket/store, or `sample:<vocabulary>` for the embedded sample.
             verify: also check the SHA-256 of every file and every ID.
 
         Raises:
             StoreError: the store is missing or damaged; the message names the file.
         """
-        self.directory = find_store(store).absolute()
+        is_there = not is_remote(str(store))
+        self.directory = find_store(store).absolute() if is_there else fetch_store(str(store))
         text = (self.directory / "store.json").read_bytes()
         meta = read_meta(text, self.directory / "store.json")
         self.digest = hashlib.sha256(text).hexdigest()

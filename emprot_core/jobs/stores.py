@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emprot_core.contracts import Data, ReadsStores
+from emprot_core.data.remote_store import is_remote
 from emprot_core.data.store import SAMPLE_PREFIX, StoreError
 
 Record = dict[str, dict[str, str]]
@@ -20,7 +21,7 @@ def stores_of(data: Data, directory: Path) -> Record:
     record = {}
     for place in data.places_of_stores():
         entry = record[place.given] = {"digest": place.digest, "vocabulary_digest": place.vocabulary_digest}
-        if not place.given.startswith(SAMPLE_PREFIX):
+        if not _is_named(place.given):
             entry["from_run"] = os.path.relpath(place.directory, directory.absolute())
     return record
 
@@ -62,8 +63,8 @@ def vocabularies_of(record: Record) -> set[str]:
 def _find(given: str, entry: dict[str, str], directory: Path, places: Sequence[str | Path]) -> str:
     candidates = list(_candidates(given, entry, directory, places))
     for path in candidates:
-        if given.startswith(SAMPLE_PREFIX) or _digest(path) == entry["digest"]:
-            return str(path)
+        if _is_named(given) or _digest(path) == entry["digest"]:
+            return given if _is_named(given) else str(path)
     looked = ", ".join(dict.fromkeys(str(path) for path in candidates))
     others = [str(path) for path in candidates if _digest(path)]
     state = f" ({', '.join(others)} has other data)" if others else ""
@@ -75,11 +76,16 @@ def _find(given: str, entry: dict[str, str], directory: Path, places: Sequence[s
 
 def _candidates(given: str, entry: dict[str, str], directory: Path, places: Sequence[str | Path]) -> Iterator[Path]:
     yield Path(given)
-    if not given.startswith(SAMPLE_PREFIX):
+    if not _is_named(given):
         yield Path(os.path.normpath(directory / entry["from_run"]))
         for place in map(Path, places):
             yield place
             yield from _stores_in(place)
+
+
+def _is_named(given: str) -> bool:
+    """Whether a store is found by its name, wherever the run is: the sample, and what has an address."""
+    return given.startswith(SAMPLE_PREFIX) or is_remote(given)
 
 
 def _stores_in(folder: str | Path) -> list[Path]:

@@ -55,7 +55,7 @@ class TrajectoryWindows:
     ):
         """
         Args:
-            store: path of a store, or `sample:<vocabulary>`; or a list of those.
+            store: path of a store, its address (s3://bucket/store; extra `remote`) or `sample:<vocabulary>`; or a list.
             history: K, frames that a window needs to have.
             horizon: F, frames to predict.
             partial_history: take windows with fewer than K frames of history as well. Missing frames are masked.

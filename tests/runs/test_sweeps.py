@@ -103,7 +103,7 @@ def test_a_trial_that_fails_is_recorded_and_ends_nothing(tmp_path: Path, capsys)
     assert "trial 1 is failed: exit status 1: error: " in (tmp_path / "summary.txt").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_random_trials_are_the_same_in_any_process(tmp_path: Path) -> None:
     sweep = [*SHORT, "Trainer.max_steps=1", "--sweep", "adamw.learning_rate=log(1e-4, 1e-2)"]
     sweep += ["--search", "random", "--trials", "2"]
@@ -113,7 +113,7 @@ def test_random_trials_are_the_same_in_any_process(tmp_path: Path) -> None:
     assert records[0] == records[1]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_optuna_suggests_and_the_ledger_remembers(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/study.db"
     sweep = [*SHORT, "--sweep", "adamw.learning_rate=log(1e-4, 1e-2)", "Trainer.log_every_steps=[1, 2]"]

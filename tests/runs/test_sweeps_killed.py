@@ -15,7 +15,7 @@ from run_commands import DEBUG, bind, result
 from emprot_core.cli import main
 from emprot_core.files import read_hashed_json
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 SHORT = [DEBUG, "Trainer.max_steps=2", *bind("Train.baselines=[@baselines.interpolated()]")]
 NUM_TRIALS, NUM_KILLS = 8, 20
 
