@@ -1,38 +1,50 @@
-"""python -m benchmarks --suite NAME|all --device cpu|cuda [--output FOLDER], or --compare A.json B.json
+"""python -m benchmarks --suite NAME|all --device cpu|cuda [--output FOLDER] [--budget_s S], or --compare A.json B.json
 
-Every suite runs in its own process and writes <device>-<suite>.json; RESULTS.md and a plot are made of these files.
+Every suite runs in its own process and writes <device>-<suite>.json; RESULTS.md and pictures are made of them.
+A suite that fails, or that the budget cuts short, leaves what it measured until then and says so in its file.
 """
 
 import argparse
-import importlib
-import json
 import os
-import platform
+import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from benchmarks.measured import add_error, measure_suite
 from benchmarks.report import compare, write_plot, write_report
 
-SUITES = ("attention", "loss", "step", "step_forms", "loop", "loader", "startup", "tokenizers")
+SUITES = {  # in the order in which they are run: what is worth most comes first
+    "cpu": ("attention", "loss", "step", "loop", "loader", "startup", "tokenizers"),
+    "cuda": ("step_forms", "loss", "attention", "step", "loader", "tokenizers"),
+}
+"""On CUDA only those that use the device."""
+BUDGETS_S = {"cpu": None, "cuda": 460.0}
+"""By default: machines with a GPU are lent for minutes."""
+LEAST_S = 15.0
+"""With less time left, a suite is not begun."""
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time EMPROT's parts on this machine.")
-    parser.add_argument("--suite", choices=(*SUITES, "all"), default="all")
+    names = sorted({suite for suites in SUITES.values() for suite in suites})
+    parser.add_argument("--suite", choices=(*names, "all"), default="all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--output",
         type=Path,
         default=RESULTS,
         help="folder of the JSON files and the plot; RESULTS.md lies there too, but beside benchmarks/results",
+    )
+    parser.add_argument(
+        "--budget_s",
+        type=float,
+        help=f"seconds that --suite all may take; by default {BUDGETS_S['cuda']:g} on CUDA, any number on a CPU",
     )
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two JSON files of one suite")
     parser.add_argument(
@@ -49,32 +61,40 @@ def main() -> int:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no CUDA device here; use --device cpu")
     if arguments.suite != "all":
-        _run_suite(arguments.suite, arguments.device, arguments.output)
-        return _report(arguments.output)
-    failed = [suite for suite in SUITES if not _succeeds(suite, arguments)]
+        failed = not measure_suite(arguments.suite, arguments.device, arguments.output)
+    else:
+        failed = run_all(arguments.device, arguments.output, arguments.budget_s or BUDGETS_S[arguments.device])
     _report(arguments.output)
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return int(failed)
 
 
-def _succeeds(suite: str, arguments: argparse.Namespace) -> bool:
-    """Run a suite in a fresh process: one that fails, or leaves torch in another state, must not touch the next."""
-    command = [sys.executable, "-m", "benchmarks", "--suite", suite, "--device", arguments.device]
-    done = subprocess.run([*command, "--output", str(arguments.output)], cwd=HERE.parent, check=False)
-    return done.returncode == 0
+def run_all(device: str, output: Path, budget_s: float | None) -> bool:
+    """Run the suites of a device, and say which failed or were left out. Gives whether there are any."""
+    end = None if budget_s is None else time.monotonic() + budget_s
+    outcomes = {suite: _outcome(suite, device, output, end) for suite in SUITES[device]}
+    problems = {suite: outcome for suite, outcome in outcomes.items() if outcome}
+    for suite, outcome in problems.items():
+        print(f"{suite}: {outcome}", file=sys.stderr)
+    return bool(problems)
 
 
-def _run_suite(suite: str, device: str, output: Path) -> None:
-    start = time.perf_counter()
-    records = importlib.import_module(f"benchmarks.{suite}").run(device)
-    measured = {"suite": suite, **machine(device), "seconds": round(time.perf_counter() - start, 1), "records": records}
-    for record in records:
-        print_record(record)
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / f"{device}-{suite}.json"
-    path.write_text(json.dumps(measured, indent=1) + "\n")
-    print(f"written to {path}")
+def _outcome(suite: str, device: str, output: Path, end: float | None) -> str:
+    """Run a suite in a fresh process: one that fails, or leaves torch in another state, must not touch the next.
+
+    Gives what went wrong, or nothing.
+    """
+    left = None if end is None else end - time.monotonic()
+    if left is not None and left < LEAST_S:
+        return "left out, the budget is used up"
+    command = [sys.executable, "-m", "benchmarks", "--suite", suite, "--device", device, "--output", str(output)]
+    process = subprocess.Popen(command, cwd=HERE.parent, start_new_session=True)
+    try:
+        return "failed" if process.wait(left) else ""
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that the suite started
+        process.wait()
+        add_error(output / f"{device}-{suite}.json", f"cut short by the budget, after {left:.0f} s")
+        return "cut short, the budget is used up"
 
 
 def _report(output: Path) -> int:
@@ -84,38 +104,6 @@ def _report(output: Path) -> int:
     except ImportError as error:
         print(error, file=sys.stderr)
     return 0
-
-
-def print_record(record: dict[str, Any]) -> None:
-    print(record["name"])
-    for name, times in record["times"].items():
-        spread = f"{times['p10_ms']:.4g} to {times['p90_ms']:.4g}"
-        print(f"  {name:<40}{times['median_ms']:>12.4g} ms   ({spread})")
-    for name, ratio in record.get("ratios", {}).items():
-        print(f"  {name:<60}{ratio:>8.2f}")
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What the figures were measured on."""
-    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
-    ).stdout.strip()
-    return {
-        "device": name,
-        "num_cores": os.cpu_count(),
-        "cuda": torch.version.cuda,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "commit": commit or None,
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from emprot_plugins.attention import dispatch
 from torch import Tensor
 
 from benchmarks.targets import SHORT_SEQUENCES, target, target_on_cuda
-from benchmarks.timing import in_fresh_process, matmul_rate, peak_memory_mb, spread, time_once
+from benchmarks.timing import in_fresh_process, matmul_rate, peak_memory_mb, peak_of, spread, time_once
 from emprot_core.contracts import Attention
 
 VALID = 0.85
@@ -85,7 +85,7 @@ def run(device: str) -> list[dict[str, Any]]:
             record["targets"].append(target_on_cuda(SHORT_SEQUENCES, over_sdpa))
         if case in TARGET_CASES:
             gains.append(gain)
-            peaks = {name: in_fresh_process(measure_peak, case, device, name) for name in ("einsum", "auto")}
+            peaks = {name: peak_of(device, measure_peak, case, device, name) for name in ("einsum", "auto")}
             record |= {"peaks_mb": peaks, "peak_memory_mb": peaks["auto"]}
             memory = peaks["einsum"] / max(peaks["auto"], 1.0)
             record["ratios"]["auto: einsum peaks at"] = memory

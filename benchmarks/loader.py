@@ -74,9 +74,13 @@ def collate_padded(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return default_collate(items)
 
 
-def run(device: str) -> list[dict[str, Any]]:
-    """One record: a batch of the GPCR's size. The loader runs on the CPU whatever the device."""
-    return [measure()]
+def run(device: str) -> Iterator[dict[str, Any]]:
+    """A batch of the GPCR's size, which the CPU reads whatever the device; on CUDA also its way to the device."""
+    yield measure()
+    if device == "cuda":
+        from benchmarks import prefetch  # which reads the batches of this module
+
+        yield prefetch.measure(device)
 
 
 def measure(num_batches: int = NUM_BATCHES, num_rounds: int = NUM_ROUNDS) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,21 +83,21 @@ def emprot(problem: Problem, directory: Path) -> None:
     trainer.fit(problem.batches)
 
 
-def run(device: str) -> list[dict[str, Any]]:
+def run(device: str) -> Iterator[dict[str, Any]]:
     """One record per case, and two of what hooks cost. Loops are timed on the CPU whatever the device.
 
     Every peer takes turns with the hand-written loop in a process of its own: what one imports must not slow another.
     """
     installed, missing = find_peers()
-    records = []
     for case in CASES:
         record = {**in_fresh_process(measure, case, ["EMPROT", "hand-written again"]), "not_installed": missing}
         for peer in installed:
             beside = in_fresh_process(measure, case, [peer], 100, 7)
             record["times"][peer] = beside["times"][peer]
             record["ratios"] |= beside["ratios"]
-        records.append(record)
-    return [*records, dispatch.measure(), in_fresh_process(hook_cost.measure)]
+        yield record
+    yield dispatch.measure()
+    yield in_fresh_process(hook_cost.measure)
 
 
 def find_peers() -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ own time and with deterministic algorithms, as jobs have it there. Peak memory i
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.loss_forms import FORMS, SEED_FORM, Problem, torch_linear_cross_entropy
 from benchmarks.targets import LARGE_VOCABULARY_MEMORY, LARGE_VOCABULARY_TIME, target, target_on_cuda
-from benchmarks.timing import in_fresh_process, peak_memory_mb, spread, time_once
+from benchmarks.timing import in_fresh_process, peak_memory_mb, peak_of, spread, time_once
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,16 @@ class Case:
 CASES = [Case(256, 40), Case(5_000, 9), Case(50_000, 2), Case(50_000, 2, dtype="bfloat16")]
 
 
-def run(device: str) -> list[dict[str, Any]]:
+def run(device: str) -> Iterator[dict[str, Any]]:
     """One record per case."""
-    records = []
     for case in CASES:
         record = in_fresh_process(measure_times, case, device)
-        record["peaks_mb"] = {name: in_fresh_process(measure_peak, case, device, name) for name in FORMS}
+        record["peaks_mb"] = {name: peak_of(device, measure_peak, case, device, name) for name in FORMS}
         record["peak_memory_mb"] = record["peaks_mb"]["linear_cross_entropy"]
         record["gradients_mb"] = gradients_mb(case)
         record["ratios"] |= memory_ratios(record["peaks_mb"], record["gradients_mb"])
         record["targets"] = targets(case, record["ratios"], device)
-        records.append(record)
-    return records
+        yield record
 
 
 def targets(case: Case, ratios: dict[str, float], device: str) -> list[dict[str, Any]]:
@@ -79,9 +77,10 @@ def measure_times(case: Case, device_name: str) -> dict[str, Any]:
     device = prepare(device_name)
     problem = make_problem(case, device)
     seconds: dict[str, list[float]] = {name: [] for name in FORMS}
-    for repeat in range(case.num_repeats + 1):
+    num_repeats = case.num_repeats if device.type == "cpu" else max(case.num_repeats, 20)
+    for repeat in range(num_repeats + 1):
         for name, form in FORMS.items():
-            if form is torch_linear_cross_entropy and 0 < repeat < case.num_repeats:
+            if form is torch_linear_cross_entropy and 0 < repeat < num_repeats:
                 continue  # the slowest by far on a CPU: its first and last call must do
             problem.features.grad = problem.weight.grad = None
             elapsed = time_once(partial(forward_backward, form, problem, case), device)

@@ -100,7 +100,8 @@ def _margin(target: Measured) -> float:
 
 def _origin(result: Measured) -> str:
     facts = [result["device"], f"torch {result['torch']}", f"commit {result['commit']}", result["measured"]]
-    return ", ".join(facts) + (f"; {result['seconds']} s" if "seconds" in result else "")
+    seconds = f"; {result['seconds']} s" if "seconds" in result else ""
+    return ", ".join(facts) + seconds + (f"; not complete: {result['error']}" if "error" in result else "")
 
 
 def _record(record: Measured) -> list[str]:

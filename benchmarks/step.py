@@ -5,7 +5,7 @@ bandwidth of a copy that were measured in the same process.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -58,9 +58,9 @@ CASES = {
 }
 
 
-def run(device: str) -> list[dict[str, Any]]:
+def run(device: str) -> Iterator[dict[str, Any]]:
     """One record per case, each measured in a process of its own."""
-    return [in_fresh_process(measure, case, device) for case in CASES[device]]
+    return (in_fresh_process(measure, case, device) for case in CASES[device])
 
 
 def measure(case: Case, device_name: str) -> dict[str, Any]:

@@ -67,6 +67,11 @@ def peak_memory_mb(work: Callable[[], Any], device: torch.device) -> float:
     return _high_water_mb() - peak_before
 
 
+def peak_of(device: str, measure: Callable[..., float], *args: Any) -> float:
+    """measure(*args), which takes a peak: in a new process on a CPU, where a peak never falls again."""
+    return measure(*args) if device == "cuda" else in_fresh_process(measure, *args)
+
+
 def _high_water_mb() -> float:
     """The peak of this process's memory; ru_maxrss would count the parent's as well."""
     lines = Path("/proc/self/status").read_text().splitlines()

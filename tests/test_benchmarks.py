@@ -1,13 +1,21 @@
 """The benchmarks: what they compare is alike, ratios keep a generous bound, and the report says what was measured."""
 
+import importlib
 import json
 import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from benchmarks import dispatch, loader, loop
+from benchmarks import __main__ as command
+from benchmarks import dispatch, loader, loop, prefetch, replayed, targets
 from benchmarks.__main__ import SUITES
+from benchmarks.measured import measure_suite
 from benchmarks.report import compare, write_plot, write_report
+from benchmarks.step import SMALL
 from benchmarks.targets import MFU, target_on_cuda
 
 
@@ -83,5 +91,62 @@ def test_without_matplotlib_the_extra_is_named(folder, monkeypatch) -> None:
         write_plot(folder, folder / "plot.png")
 
 
-def test_the_suites_are_named_once() -> None:
-    assert len(set(SUITES)) == len(SUITES)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_suite_is_a_module_with_a_run(device) -> None:
+    assert len(set(SUITES[device])) == len(SUITES[device])
+    for suite in SUITES[device]:
+        assert callable(importlib.import_module(f"benchmarks.{suite}").run)
+
+
+@pytest.fixture
+def broken(monkeypatch) -> None:
+    """A suite that measures one record and then fails."""
+
+    def run(device: str):
+        yield result("broken", 1.0)["records"][0]
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setitem(sys.modules, "benchmarks.broken", SimpleNamespace(run=run))
+
+
+def test_a_suite_that_fails_leaves_what_it_measured_and_says_why(broken, tmp_path, capsys) -> None:
+    assert not measure_suite("broken", "cpu", tmp_path)
+    measured = json.loads((tmp_path / "cpu-broken.json").read_text())
+    assert [record["name"] for record in measured["records"]] == ["case"]
+    assert measured["error"] == "RuntimeError: out of memory"
+    write_report(tmp_path, tmp_path / "RESULTS.md")
+    assert "not complete: RuntimeError: out of memory" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_suites_that_do_not_fit_the_budget_are_cut_short_or_left_out(monkeypatch, tmp_path, capsys) -> None:
+    program = f"""
+import json, multiprocessing, pathlib, time
+pathlib.Path({str(tmp_path / "cpu-slow.json")!r}).write_text(json.dumps({{"records": []}}))
+time.sleep(60)
+"""
+    popen = command.subprocess.Popen
+    monkeypatch.setattr(command, "SUITES", {"cpu": ("slow", "late")})
+    monkeypatch.setattr(command, "LEAST_S", 1.0)
+    monkeypatch.setattr(
+        command.subprocess, "Popen", lambda _, **options: popen([sys.executable, "-c", program], **options)
+    )
+    start = time.monotonic()
+    assert command.run_all("cpu", tmp_path, budget_s=1.5)
+    assert time.monotonic() - start < 30
+    said = capsys.readouterr().err
+    assert "slow: cut short" in said
+    assert "late: left out" in said
+    assert "cut short by the budget" in json.loads((tmp_path / "cpu-slow.json").read_text())["error"]
+
+
+def test_the_works_of_cuda_suites_run_on_a_cpu_too() -> None:
+    tiny = replace(SMALL, D=16, num_layers=1, N=20)
+    replay = replayed.measure(tiny, "cpu", has_target=True, num_steps=2, num_rounds=2)
+    assert {target["what"] for target in replay["targets"]} == {targets.HOOKS_OVER_GRAPH}
+    assert len(prefetch.measure("cpu", num_batches=2, num_rounds=2, size=16)["ratios"]) == 4
+
+
+def test_batches_that_are_moved_one_ahead_are_the_same(make_batch) -> None:
+    batches = [make_batch(seed=seed) for seed in range(3)]
+    moved = list(prefetch.one_ahead(iter(batches), torch.device("cpu")))
+    assert [id(batch["input_cluster_ids"]) for batch in moved] == [id(b["input_cluster_ids"]) for b in batches]

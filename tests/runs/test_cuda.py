@@ -2,12 +2,15 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from run_commands import DEBUG, result, weights
 
+from benchmarks.replayed import graph_of, trainer_over_replay
+from benchmarks.step import SMALL, Step, random_batch
 from emprot_core import registry
 from emprot_core.cli import main
 from emprot_core.training.trainer import Trainer
@@ -19,7 +22,7 @@ pytestmark = [
 ON_CUDA = ["run.device=cuda", "run.deterministic=True"]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_a_run_that_stopped_half_way_ends_with_the_same_bits(precision: str, tmp_path: Path, monkeypatch) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     own = [*ON_CUDA, f"MixedPrecision.dtype={precision}"]
@@ -98,3 +101,51 @@ def test_the_linear_loss_agrees_with_the_one_of_logits(num_classes: int, bias_ro
         )
     for ours, exact in zip(*found, strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-3, atol=1e-5)
+
+
+def test_the_linear_loss_in_bfloat16_agrees_with_float32_up_to_its_rounding() -> None:
+    torch.manual_seed(0)
+    batch = {
+        "future_cluster_ids": torch.randint(5000, (2, 3, 50), device="cuda"),
+        "future_step_mask": torch.ones(2, 3, dtype=torch.bool, device="cuda"),
+        "residue_mask": torch.ones(2, 50, dtype=torch.bool, device="cuda"),
+    }
+    given = [torch.randn(2, 3, 50, 64, device="cuda"), torch.randn(5000, 64, device="cuda") / 8]
+    found = []
+    for is_half in (True, False):
+        features, weight = (tensor.clone().requires_grad_() for tensor in given)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=is_half):
+            outputs = {"features": features, "weight": weight, "bias": None}
+            terms = registry.get("loss", "LinearCrossEntropy")()(outputs, batch)
+        terms.sum.backward()
+        found.append([terms.sum.detach(), terms.scores.nll, features.grad, weight.grad])
+    for half, exact in zip(*found, strict=True):
+        assert half.dtype == exact.dtype == torch.float32
+        assert float((half - exact).norm() / exact.norm()) < 2e-2
+
+
+def test_a_replayed_graph_takes_the_steps_that_eager_ones_take() -> None:
+    case = replace(SMALL, B=1)
+    steps = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        step = Step(case, torch.device("cuda"))
+        step.forward_loss.eval()  # dropout draws other numbers in a graph
+        steps.append(step)
+    eager, captured = steps
+    before = float(eager.forward().detach())
+    replay = graph_of(captured.whole, torch.device("cuda"))  # it takes three steps first; capturing takes none
+    for _ in range(3):
+        eager.whole()
+    for _ in range(20):
+        eager.whole()
+        replay()
+    after = float(eager.forward().detach())
+    assert after < before - 0.05
+    assert float(captured.forward().detach()) == pytest.approx(after, rel=1e-3)
+
+
+def test_the_trainer_with_all_hooks_runs_over_a_replayed_graph(tmp_path: Path) -> None:
+    epoch = trainer_over_replay(SMALL, torch.device("cuda"), [random_batch(SMALL)] * 60, 3, tmp_path)
+    losses = [epoch()["total_loss"] for _ in range(3)]
+    assert losses[2] < losses[0]
