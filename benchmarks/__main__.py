@@ -18,8 +18,8 @@ from benchmarks.measured import add_error, measure_suite
 from benchmarks.report import compare, write_plot, write_report
 
 SUITES = {  # in the order in which they are run: what is worth most comes first
-    "cpu": ("attention", "loss", "step", "loop", "loader", "startup", "tokenizers"),
-    "cuda": ("step_forms", "loss", "attention", "step", "loader", "tokenizers"),
+    "cpu": ("attention", "loss", "step", "loop", "loader", "startup", "tokenizers", "e2e"),
+    "cuda": ("step_forms", "loss", "attention", "step", "loader", "tokenizers", "e2e"),
 }
 """On CUDA only those that use the device."""
 BUDGETS_S = {"cpu": None, "cuda": 460.0}

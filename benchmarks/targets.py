@@ -9,6 +9,7 @@ LARGE_VOCABULARY_MEMORY = "linear_cross_entropy, C=50000 bfloat16: less memory b
 COMPILED = "step gpcr: compiled faster than eager"
 GRAPH = "step of B=1: CUDA graph faster than eager"
 HOOKS_OVER_GRAPH = "trainer with hooks / replayed CUDA graph of the step"
+E2E = "base.gin, an epoch: plain script with torch's modules / EMPROT"
 ON_CUDA = {
     MFU: (0.5, True),
     SHORT_SEQUENCES: (3.0, True),

@@ -62,9 +62,9 @@ def peak_memory_mb(work: Callable[[], Any], device: torch.device) -> float:
         work()
         synchronize(device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    peak_before = _high_water_mb()
+    peak_before = high_water_mb()
     work()
-    return _high_water_mb() - peak_before
+    return high_water_mb() - peak_before
 
 
 def peak_of(device: str, measure: Callable[..., float], *args: Any) -> float:
@@ -72,7 +72,7 @@ def peak_of(device: str, measure: Callable[..., float], *args: Any) -> float:
     return measure(*args) if device == "cuda" else in_fresh_process(measure, *args)
 
 
-def _high_water_mb() -> float:
+def high_water_mb() -> float:
     """The peak of this process's memory; ru_maxrss would count the parent's as well."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10

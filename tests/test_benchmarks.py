@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import dispatch, loader, loop, prefetch, replayed, targets
+from benchmarks import dispatch, e2e_forms, loader, loop, prefetch, replayed, targets
 from benchmarks.__main__ import SUITES
 from benchmarks.measured import measure_suite
 from benchmarks.report import compare, write_plot, write_report
 from benchmarks.step import SMALL
 from benchmarks.targets import MFU, target_on_cuda
+from emprot_core.batch import target_mask
 
 
 def result(suite: str, median: float, measured: float = 0.5, at_least: bool = False) -> dict:
@@ -150,3 +151,33 @@ def test_batches_that_are_moved_one_ahead_are_the_same(make_batch) -> None:
     batches = [make_batch(seed=seed) for seed in range(3)]
     moved = list(prefetch.one_ahead(iter(batches), torch.device("cpu")))
     assert [id(batch["input_cluster_ids"]) for batch in moved] == [id(b["input_cluster_ids"]) for b in batches]
+
+
+@pytest.mark.parametrize(("name", "past"), [("base.gin", 0), ("experts.gin", 200)])
+def test_the_plain_dataset_of_whole_trainings_gives_our_windows(name, past) -> None:
+    task = e2e_forms.Task(name, 1, torch.device("cpu"))
+    _, theirs = task.loaders()
+    for ours, plain in zip(task.job.data.loader("validation"), theirs, strict=True):
+        for key, value in plain.items():
+            expected = ours[key]
+            if key in ("input_cluster_ids", "history_mask"):
+                expected = expected[:, -(past + 10) :]
+            if key == "future_cluster_ids":  # those outside the split do not count
+                value, expected = (ids[ours["future_step_mask"]] for ids in (value, expected))
+            assert torch.equal(value, expected), key
+
+
+@pytest.mark.parametrize("name", ["base.gin", "axial.gin"])
+def test_a_plain_model_learns_from_the_same_batches(name) -> None:
+    task = e2e_forms.Task(name, 1, torch.device("cpu"))
+    model, (train, _) = task.model(), task.loaders()
+    optimizer, _ = task.optimizer(model, 10)
+    batch, losses = next(iter(train)), []
+    for _ in range(4):
+        loss, number = e2e_forms.loss_of(model, batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert number == int(target_mask(batch).sum())
+    assert losses[3] < losses[0]
