@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.measured import add_error, measure_suite
-from benchmarks.report import compare, write_plot, write_report
+from benchmarks.pictures import write_pictures
+from benchmarks.report import compare, write_report
 
 SUITES = {  # in the order in which they are run: what is worth most comes first
-    "cpu": ("attention", "loss", "step", "loop", "loader", "startup", "tokenizers", "e2e"),
+    "cpu": ("attention", "loss", "step", "loop", "loader", "startup", "tokenizers", "e2e", "scaling"),
     "cuda": ("step_forms", "loss", "attention", "step", "loader", "tokenizers", "e2e"),
 }
 """On CUDA only those that use the device."""
@@ -39,7 +40,7 @@ def main() -> int:
         "--output",
         type=Path,
         default=RESULTS,
-        help="folder of the JSON files and the plot; RESULTS.md lies there too, but beside benchmarks/results",
+        help="folder of the JSON files, pages and pictures; RESULTS.md lies there too, but beside benchmarks/results",
     )
     parser.add_argument(
         "--budget_s",
@@ -47,9 +48,7 @@ def main() -> int:
         help=f"seconds that --suite all may take; by default {BUDGETS_S['cuda']:g} on CUDA, any number on a CPU",
     )
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two JSON files of one suite")
-    parser.add_argument(
-        "--report", action="store_true", help="only write RESULTS.md and the plot again, from the files"
-    )
+    parser.add_argument("--report", action="store_true", help="only write pages and pictures again, from the files")
     arguments = parser.parse_args()
     if arguments.compare:
         if missing := [path for path in arguments.compare if not path.is_file()]:
@@ -98,11 +97,11 @@ def _outcome(suite: str, device: str, output: Path, end: float | None) -> str:
 
 
 def _report(output: Path) -> int:
-    write_report(output, (HERE if output == RESULTS else output) / "RESULTS.md")
     try:
-        write_plot(output, output / "targets.png")
+        write_pictures(output)
     except ImportError as error:
         print(error, file=sys.stderr)
+    write_report(output, (HERE if output == RESULTS else output) / "RESULTS.md")
     return 0
 
 

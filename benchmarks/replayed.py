@@ -36,7 +36,8 @@ def measure(
     """Milliseconds of a step by both forms."""
     device = torch.device(device_name)
     batches = [random_batch(case)] * num_steps
-    with tempfile.TemporaryDirectory() as directory:
+    # The trainer is not finished when the folder goes, so TensorBoard may still write there.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         forms = {
             "bare replay": bare_replay(case, device, batches),
             "trainer with hooks": trainer_over_replay(case, device, batches, num_rounds, Path(directory)),

@@ -1,58 +1,38 @@
-"""Tables and a plot of what the suites measured, from their JSON files alone."""
+"""Tables of what the suites measured, from their JSON files alone: one page that sums up, and a page for each suite."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.targets import ON_CUDA
+from benchmarks.results_files import Measured, all_targets, margin, read_results
+from benchmarks.targets import HEADLINES, ON_CUDA
 
-Measured = dict[str, Any]
-
-
-def read_results(folder: Path) -> list[Measured]:
-    """The results of a folder in the order of their names, each with `on`: cpu or cuda."""
-    return [{**json.loads(path.read_text()), "on": path.stem.split("-")[0]} for path in sorted(folder.glob("*-*.json"))]
+DEVICES = ("cpu", "cuda")
 
 
 def write_report(folder: Path, path: Path) -> None:
-    """A Markdown file: every target beside the measured figure, then the times and ratios of every suite."""
+    """Write the front page, with the targets that matter and those that are missed, and <suite>.md in the folder."""
     results = read_results(folder)
+    suites = sorted({result["suite"] for result in results})
+    for suite in suites:
+        _write_page(folder / f"{suite}.md", suite, [result for result in results if result["suite"] == suite])
+    headlines, others = _rows(results)
+    missed = [row for row in others if "**" in "".join(row)]
+    place = os.path.relpath(folder, path.parent)
     parts = [
         "# Measured speed and memory",
-        "Written by `python -m benchmarks` from the files in `results/`; do not edit. The place of a figure that was "
-        "not measured is empty. On a CPU times are those of the process in one thread, forms take turns, and medians "
-        "are given (10th to 90th percentile).",
-        "## Targets",
-        _table(["target", "on", "bound", "measured", "met"], [*_measured(results), *_not_measured(results)]),
+        "Written by `python -m benchmarks` from the JSON files of the suites; do not edit. Figures are ratios unless "
+        "they have a unit; a **bold** one misses its bound, and the place of one that was not measured is empty. On a "
+        "CPU times are those of the process in one thread, and forms take turns.",
+        _table(["target", "bound", *DEVICES], headlines),
+        f"Of {len(others)} further targets {len(others) - len(missed)} are met. Those that are not:",
+        _table(["target", "bound", *DEVICES], missed),
+        "## Suites",
+        _table(["suite", *DEVICES], [_links(suite, results, place) for suite in suites]),
+        *(f"![{name}]({place}/{name}.png)" for name in ("scaling", "targets") if (folder / f"{name}.png").is_file()),
     ]
-    for result in results:
-        parts += [f"## {result['suite']}, {result['on']}", _origin(result)]
-        for record in result["records"]:
-            parts += _record(record)
     path.write_text("\n\n".join(parts) + "\n")
-
-
-def write_plot(folder: Path, path: Path) -> None:
-    """A bar for every target: how far beyond its bound the measured figure is; 1 is the bound.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("the plot needs matplotlib; install the extra: pip install 'emprot[bench]'") from None
-    bars = [(f"{t['what']} ({result['on']})", _margin(t)) for result in read_results(folder) for t in _all(result)]
-    if not bars:
-        return
-    figure = Figure(figsize=(9, 1 + 0.35 * len(bars)), layout="constrained")
-    axes = figure.subplots()
-    names, margins = zip(*reversed(bars), strict=True)
-    axes.barh(names, margins, color=["tab:green" if margin >= 1 else "tab:red" for margin in margins])
-    axes.axvline(1, color="black", linewidth=1)
-    axes.set_xscale("log")
-    axes.set_xlabel("times better than the bound")
-    figure.savefig(path, dpi=100)
 
 
 def compare(first: Path, second: Path) -> str:
@@ -69,33 +49,46 @@ def compare(first: Path, second: Path) -> str:
     return "\n\n".join([f"{first}: {_origin(before)}", f"{second}: {_origin(after)}", _table(header, rows)])
 
 
-def _measured(results: list[Measured]) -> list[list[str]]:
-    rows = []
+def _rows(results: list[Measured]) -> tuple[list[list[str]], list[list[str]]]:
+    """A row for every target, with what each device showed: first the headlines in their order, then the others."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for result in results:
-        for target in _all(result):
-            met = "yes" if _margin(target) >= 1 else "**no**"
-            bound = _bound(target["bound"], target["at_least"])
-            rows.append([target["what"], result["on"], bound, f"{target['measured']:.3g}", met])
-    return rows
+        for target in all_targets(result):
+            key = (target["what"], _bound(target["bound"], target["at_least"]))
+            found.setdefault(key, {})[result["on"]] = _shown_target(target)
+    for what, bound in ON_CUDA.items():
+        found.setdefault((what, _bound(*bound)), {})
+    rows = {key: [*key, *(values.get(device, "") for device in DEVICES)] for key, values in found.items()}
+    chosen = [row for name in HEADLINES for (what, _), row in rows.items() if what == name]
+    return chosen, [row for (what, _), row in rows.items() if what not in HEADLINES]
 
 
-def _not_measured(results: list[Measured]) -> list[list[str]]:
-    known = {target["what"] for result in results if result["on"] == "cuda" for target in _all(result)}
-    return [[what, "cuda", _bound(*bound), "", ""] for what, bound in ON_CUDA.items() if what not in known]
+def _shown_target(target: Measured) -> str:
+    text = f"{target['measured']:.3g}"
+    return text if margin(target) >= 1 else f"**{text}**"
+
+
+def _links(suite: str, results: list[Measured], place: str) -> list[str]:
+    of_suite = {result["on"]: _origin(result) for result in results if result["suite"] == suite}
+    return [f"[{suite}]({place}/{suite}.md)", *(of_suite.get(device, "") for device in DEVICES)]
+
+
+def _write_page(path: Path, suite: str, results: list[Measured]) -> None:
+    parts = [f"# Suite {suite}", "Written by `python -m benchmarks`; do not edit. Medians (10th to 90th percentile)."]
+    for result in results:
+        parts += [f"## On {result['on']}", _origin(result)]
+        targets = [
+            [target["what"], _bound(target["bound"], target["at_least"]), _shown_target(target)]
+            for target in all_targets(result)
+        ]
+        parts += [_table(["target", "bound", "measured"], targets)] if targets else []
+        for record in result["records"]:
+            parts += _record(record)
+    path.write_text("\n\n".join(parts) + "\n")
 
 
 def _bound(bound: float, at_least: bool) -> str:
     return f"{'>=' if at_least else '<='} {bound:g}"
-
-
-def _all(result: Measured) -> list[Measured]:
-    return [target for record in result["records"] for target in record.get("targets", [])]
-
-
-def _margin(target: Measured) -> float:
-    """1 where a target is just met, more where it is exceeded."""
-    ratio = target["measured"] / target["bound"]
-    return ratio if target["at_least"] else 1 / ratio
 
 
 def _origin(result: Measured) -> str:

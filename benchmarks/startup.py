@@ -1,4 +1,4 @@
-"""What comes before the first step: imports over torch's own, construction, and the check of a config.
+"""What comes before the first step: imports over torch's own, construction, commands, and the opening of a store.
 
 Every figure is the time of a fresh process, by that process's own clock.
 """
@@ -8,23 +8,37 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.interleave import median_ratio
 from benchmarks.loop import emprot, hand_written
-from benchmarks.targets import target
-from benchmarks.timing import in_fresh_process, spread
+from benchmarks.scaling_works import first_batch
+from benchmarks.targets import STARTUP, target
+from benchmarks.timing import in_fresh_process, spread, time_once
 from benchmarks.tiny import Problem, TinyModel, make_batches
 
 NUM_REPEATS = 5
-CHECK = "import sys; from emprot_core.cli import main; sys.exit(main(['--gin_file=base.gin', '--check']))"
+COMMAND = "import sys; from emprot_core.cli import main; sys.exit(main({}))"
+YARDSTICK, IMPORT = "import torch", "import of emprot_core over torch"
+STARTS = {
+    YARDSTICK: "import torch",
+    IMPORT: "import emprot_core, emprot_core.training",
+    "--help": COMMAND.format(["--help"]),
+    "--check of base.gin": COMMAND.format(["--gin_file=base.gin", "--check"]),
+}
+FIRST_BATCH = "first batch of a million trajectories"
 
 
-def run(device: str) -> list[dict[str, Any]]:
-    """Records of imports, of construction and of --check."""
-    return [measure_imports(), measure_construction(), measure_check()]
+def run(device: str) -> Iterator[dict[str, Any]]:
+    """Records of imports, of construction, and of starts beside `import torch`."""
+    yield measure_imports()
+    yield measure_construction()
+    yield measure_starts()
 
 
 def measure_imports() -> dict[str, Any]:
@@ -74,13 +88,35 @@ def seconds_to_first_step(name: str) -> float:
         return time.process_time() - start
 
 
-def measure_check() -> dict[str, Any]:
-    times = [seconds_of_check() for _ in range(NUM_REPEATS)]
-    return {"name": "emprot-run --gin_file=base.gin --check", "times": {"whole process": spread(times)}, "ratios": {}}
+def measure_starts(num_rounds: int = NUM_REPEATS, num_trajectories: int = 1_000_000) -> dict[str, Any]:
+    """Process time of whole starts, and the part of it that is ours, in times of `python -c 'import torch'`.
+
+    The first batch of a store counts from its opening; its files were hashed before, as at every start but the first.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in (*STARTS, FIRST_BATCH)}
+    with ExitStack() as files:
+        open_store = first_batch(num_trajectories, files)
+        open_store()
+        for _ in range(num_rounds):
+            for name, code in STARTS.items():
+                seconds[name].append(seconds_of(code))
+            seconds[FIRST_BATCH].append(time_once(open_store, torch.device("cpu")))
+    torch_s = seconds[YARDSTICK]
+    ratios = {
+        f"{name} / {YARDSTICK}": median_ratio(values, torch_s) - (1.0 if name == IMPORT else 0.0)
+        for name, values in seconds.items()
+        if name != YARDSTICK
+    }
+    return {
+        "name": "starts",
+        "times": {name: spread(values) for name, values in seconds.items()},
+        "ratios": ratios,
+        "targets": [target(what, STARTUP[what], ratio) for what, ratio in ratios.items()],
+    }
 
 
-def seconds_of_check() -> float:
-    """Process time of the command, its imports included."""
-    text = f"import time, atexit; atexit.register(lambda: print(time.process_time())); {CHECK}"
+def seconds_of(code: str) -> float:
+    """Process time of Python with this code, its imports included."""
+    text = f"import time, atexit; atexit.register(lambda: print(time.process_time())); {code}"
     output = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
     return float(output.split()[-1])

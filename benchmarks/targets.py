@@ -10,6 +10,13 @@ COMPILED = "step gpcr: compiled faster than eager"
 GRAPH = "step of B=1: CUDA graph faster than eager"
 HOOKS_OVER_GRAPH = "trainer with hooks / replayed CUDA graph of the step"
 E2E = "base.gin, an epoch: plain script with torch's modules / EMPROT"
+STARTUP = {
+    "--help / import torch": 0.5,
+    "--check of base.gin / import torch": 1.6,
+    "import of emprot_core over torch / import torch": 0.1,
+    "first batch of a million trajectories / import torch": 3.0,
+}
+"""The most that a start may take, in times of `python -c 'import torch'`."""
 ON_CUDA = {
     MFU: (0.5, True),
     SHORT_SEQUENCES: (3.0, True),
@@ -31,3 +38,30 @@ def target_on_cuda(what: str, measured: float) -> dict[str, Any]:
     """A figure beside its bound in ON_CUDA."""
     bound, at_least = ON_CUDA[what]
     return target(what, bound, measured, at_least)
+
+
+_LARGE = "linear_cross_entropy, C=50000 float32"
+HEADLINES = (
+    E2E,
+    "loop / hand-written, tiny step",
+    "loop / hand-written, 1 ms step",
+    "base.gin's step with all hooks / without",
+    "dispatch to 10 hooks, us",
+    "Dataset over a memory map and collate / loader",
+    "temporal 300 x K10 float32: auto faster than einsum",
+    "geometric mean of six shapes, fp32: auto faster than einsum",
+    SHORT_SEQUENCES,
+    f"{_LARGE}: faster than project_all",
+    f"{_LARGE}: less peak memory than project_all",
+    f"{_LARGE}: less memory beyond the gradients, 64 rows",
+    LARGE_VOCABULARY_TIME,
+    LARGE_VOCABULARY_MEMORY,
+    MFU,
+    COMPILED,
+    GRAPH,
+    HOOKS_OVER_GRAPH,
+    *STARTUP,
+    "protein_blocks: tokens a second",
+    "50000 centroids: nearest centroid / bare product",
+)
+"""The targets of the front page, in this order; the pages of the suites have all of them."""
