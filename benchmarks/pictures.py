@@ -54,8 +54,10 @@ def _scaling(figure_of: Any, records: list[dict[str, Any]], path: Path) -> None:
         expected = ratios["expected slope of time"]
         line = [milliseconds[-1] * (size / sizes[-1]) ** expected for size in sizes]
         axes.loglog(sizes, line, "--", color="tab:blue", alpha=0.5, label=f"theory: {expected:.2f}")
+        known = []
         if "peaks_mb" in record:
             known = [(size, peak) for size, peak in zip(sizes, record["peaks_mb"], strict=True) if peak > 0]
+        if known:
             label = f"peak, MB: {ratios['slope of peak memory']:.2f}"
             axes.loglog(*zip(*known, strict=True), "s:", color="tab:orange", label=label)
         axes.set_title(record["name"], fontsize=9)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.e2e_forms import Task
-from benchmarks.step import SMALL, Case, Step, random_batch
+from benchmarks.step import SMALL, Step, random_batch
 from emprot_core import registry
 from emprot_core.contracts import Vocabulary
 from emprot_core.data.store import StoreWriter
@@ -38,8 +38,8 @@ def step(name: str, size: int, mixing: str = "Temporal", **fixed: Any) -> Work:
 def step_of_gates(past: int) -> Work:
     """Forward and backward of gates.gin's model over `past` frames and the 10 of the history."""
     task = Task("gates.gin", 1, torch.device("cpu"))
-    batch = random_batch(Case("past", 1, past + 10, 50, 4, 256, 64, 1, 1, 1))
-    batch["left_out"] = torch.tensor([-1])
+    batch = random_batch(replace(SMALL, K=past + 10))
+    batch["left_out"] = torch.full((SMALL.B,), -1)
     forward_loss = task.job.trainer.forward_loss
     return lambda: forward_loss(batch)[0].backward()
 

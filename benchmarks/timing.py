@@ -1,9 +1,11 @@
 """How a benchmark measures: warmed up, synchronised, repeated; median and spread; memory in a fresh process."""
 
+import ctypes
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,8 @@ def synchronize(device: torch.device) -> None:
 def peak_memory_mb(work: Callable[[], Any], device: torch.device) -> float:
     """By how much one call raises the peak: of the device's memory, or of this process on a CPU.
 
-    On a CPU the peak never falls again, so the figure holds only for the first large work of a process.
+    On a CPU memory that earlier works left to the process, and that it cannot give back to the system, is used again
+    unseen. So the figure is surest for the first large work of a process.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -62,13 +65,16 @@ def peak_memory_mb(work: Callable[[], Any], device: torch.device) -> float:
         work()
         synchronize(device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    with suppress(OSError, AttributeError):  # without Linux and glibc an earlier peak may hide this one
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak falls to what is in use now
     peak_before = high_water_mb()
     work()
     return high_water_mb() - peak_before
 
 
 def peak_of(device: str, measure: Callable[..., float], *args: Any) -> float:
-    """measure(*args), which takes a peak: in a new process on a CPU, where a peak never falls again."""
+    """measure(*args), which takes a peak: on a CPU in a new process, see `peak_memory_mb`."""
     return measure(*args) if device == "cuda" else in_fresh_process(measure, *args)
 
 
