@@ -60,6 +60,9 @@ def _scaling(figure_of: Any, records: list[dict[str, Any]], path: Path) -> None:
         if known:
             label = f"peak, MB: {ratios['slope of peak memory']:.2f}"
             axes.loglog(*zip(*known, strict=True), "s:", color="tab:orange", label=label)
+        ends = [sizes[0], sizes[-1]]
+        axes.set_xticks(ends, [f"{size:,}" for size in ends])
+        axes.minorticks_off()
         axes.set_title(record["name"], fontsize=9)
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=80)
