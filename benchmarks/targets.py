@@ -11,7 +11,7 @@ GRAPH = "step of B=1: CUDA graph faster than eager"
 HOOKS_OVER_GRAPH = "trainer with hooks / replayed CUDA graph of the step"
 E2E = "base.gin, an epoch: plain script with torch's modules / EMPROT"
 STARTUP = {
-    "--help / import torch": 0.5,
+    "--help / import torch": 0.1,
     "--check of base.gin / import torch": 1.6,
     "import of emprot_core over torch / import torch": 0.1,
     "first batch of a million trajectories / import torch": 3.0,
