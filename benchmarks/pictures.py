@@ -34,12 +34,14 @@ def _targets(figure_of: Any, results: list[Measured], path: Path) -> None:
     ]
     if not bars:
         return
-    figure = figure_of(figsize=(9, 1 + 0.25 * len(bars)), layout="constrained")
+    figure = figure_of(figsize=(12, 1 + 0.25 * len(bars)), layout="constrained")
     axes = figure.subplots()
     names, margins = zip(*reversed(bars), strict=True)
     axes.barh(names, margins, color=["tab:green" if margin >= 1 else "tab:red" for margin in margins])
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
+    axes.set_xticks([0.1, 0.3, 1, 3, 10], ["0.1", "0.3", "1", "3", "10"])
+    axes.minorticks_off()
     axes.set_xlabel("times better than the bound")
     figure.savefig(path, dpi=80)
 
