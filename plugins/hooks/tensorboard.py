@@ -9,6 +9,7 @@ from typing import Any
 
 from emprot_core.checkpoint.appended import APPENDED, AppendedFiles
 from emprot_core.contracts import Tested
+from emprot_core.disk import sync_directory, sync_file
 from emprot_core.distributed import rank
 from emprot_core.files import sha256
 from emprot_core.hooks.base import Hook, TrainerView
@@ -71,8 +72,10 @@ class TensorBoard(Hook):
                 self._writer.add_text("test/scores", f"```\n{trainer.tested.table}\n```", trainer.step)
                 self._draw(trainer.tested, trainer.step)
         self.on_fit_end(trainer)
-        name = self._files.newest()
-        trainer.tested.files[name] = sha256(self._files.directory / name)
+        path = self._files.directory / self._files.newest()
+        sync_file(path)
+        sync_directory(path.parent)
+        trainer.tested.files[path.name] = sha256(path)
 
     def state_dict(self) -> dict[str, Any]:
         """How much the event files hold. They are flushed first, so they never hold less than a checkpoint says."""
