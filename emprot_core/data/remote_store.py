@@ -86,7 +86,7 @@ def _read(system: Any, path: str, url: str) -> bytes:
         return system.cat_file(path)
     except FileNotFoundError as error:
         raise StoreError(f"{url} is not a trajectory store: it has no store.json") from error
-    except Exception as error:
+    except Exception as error:  # each file system has errors of its own
         raise StoreError(f"{url}/store.json cannot be read: {_told(error)}") from error
 
 

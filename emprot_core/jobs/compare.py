@@ -9,9 +9,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from emprot_core.evaluation.comparison import ModelScores, difference, read_model_scores
-from emprot_core.jobs.settings import SEED, ComparisonRefused, KnownRun, differences, read_run, runs_of
+from emprot_core.jobs.settings import SEED, TOKEN_SCORES, ComparisonRefused, KnownRun, differences, read_run, runs_of
 
-SCORES = "scores-test.npz"
 _NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ENOUGH_SEEDS = 3
 _NOTE = (
@@ -52,7 +51,7 @@ def compare(directories: Sequence[str]) -> dict[str, Any]:
 
 
 def _scores_of(run: KnownRun) -> ModelScores:
-    path = Path(run.directory) / SCORES
+    path = Path(run.directory) / TOKEN_SCORES
     try:
         return read_model_scores(path)
     except FileNotFoundError as error:

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +25,10 @@ from emprot_core.jobs.fitted_baselines import write_arrays
 from emprot_core.jobs.forward import outputs_of
 from emprot_core.jobs.load import best_weights
 from emprot_core.jobs.run_card import write_card
+from emprot_core.jobs.settings import TOKEN_SCORES
 from emprot_core.jobs.splits import describe_splits
 from emprot_core.training.trainer import Trainer
 
-TOKEN_SCORES = "scores-test.npz"
-"""The NLL of every forecaster, token by token (evaluation.token_scores)."""
 _log = logging.getLogger("emprot")
 
 
@@ -74,7 +73,8 @@ def tell_hooks(
     def look_at_windows() -> SeenWindows | None:
         return look(ModelForecast([outputs_of(trainer.model, trainer.autocast)], device), data, trainer.future_horizon)
 
-    told = ("", "") if scored.test is None else (_table(scored.test, baselines), verdict_line(scored.test))
+    shown = [each.name for each in baselines if getattr(each, "always_shown", False)]
+    told = ("", "") if scored.test is None else (format_scores(scored.test, shown), verdict_line(scored.test))
     trainer.tested = Tested(scored.test, *told, look_at_windows, scored.files)
     trainer.hooks.emit("on_test_end", trainer)
 
@@ -113,28 +113,29 @@ def use_best_weights(trainer: Trainer, checkpoints: CheckpointStore) -> int:
     return trainer.step
 
 
-def log_test(
-    scored: Scored, baselines: Sequence[Baseline], path: Path, trainer: Trainer, reason: str, advice: str
-) -> None:
-    """Log the table with intervals, hints, the paths, and as the very last line the verdict."""
-    if scored.test is not None:
-        _log.info("\nTest split, weights of step %d:\n\n%s\n", scored.step, _table(scored.test, baselines))
+def log_test(step: int, path: Path, trainer: Trainer, reason: str, advice: str) -> None:
+    """Log the table with intervals, hints, the paths, and as the very last line the verdict.
+
+    Args:
+        step: of the scored weights.
+        path: of result.json.
+    """
+    assert trainer.tested is not None
+    test = trainer.tested.scores
+    if test is not None:
+        _log.info("\nTest split, weights of step %d:\n\n%s\n", step, trainer.tested.table)
     if trainer.best.get("step") == trainer.step and trainer.stop is None:
         limit = "max_epochs" if trainer.max_steps is None or trainer.step < trainer.max_steps else "max_steps"
         binding = f"Trainer.{limit}={2 * getattr(trainer, limit)}"
         _log.info("the validation loss still fell at the last step: train longer, with %s", binding)
-    if advice and scored.test is not None and scored.test["verdict"] != BETTER:
+    if advice and test is not None and test["verdict"] != BETTER:
         _log.info("%s", advice)
     _log.info("%s; %s", reason, path)
-    if scored.test is None:
+    if test is None:
         _log.info(
             "there are no test windows; this judges the run on its validation split: emprot-run "
             "--gin_file=evaluate.gin Evaluate.run=%s Evaluate.split=validation",
             path.parent,
         )
     else:
-        _log.info("%s", verdict_line(scored.test))
-
-
-def _table(test: Mapping[str, Any], baselines: Sequence[Baseline]) -> str:
-    return format_scores(test, [each.name for each in baselines if getattr(each, "always_shown", False)])
+        _log.info("%s", trainer.tested.verdict)

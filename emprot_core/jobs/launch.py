@@ -9,8 +9,6 @@ from emprot_core.config import Config
 from emprot_core.contracts import LAUNCHED, Launcher
 from emprot_core.disk import make_directory
 
-LAUNCHER = "run.launcher"
-
 
 def launch(config: Config, directory: Path, arguments: Sequence[str]) -> str | None:
     """Submit the command line to run.launcher; None if the run is to be done here.
@@ -25,11 +23,15 @@ def launch(config: Config, directory: Path, arguments: Sequence[str]) -> str | N
         return None
     make_directory(directory)
     own = [*(each for each in arguments if each != "--fresh"), f"run.directory={str(directory)!r}"]
-    starts_runs = getattr(config.target("run.job"), "starts_runs", False)
-    command = [sys.executable, "-m", "emprot_core", *own] if starts_runs else launcher.command(own)
-    return launcher.submit(command, directory)
+    start = run_command if getattr(config.target("run.job"), "starts_runs", False) else launcher.command
+    return launcher.submit(start(own), directory)
+
+
+def run_command(arguments: list[str]) -> list[str]:
+    """The command line of emprot-run in one process, with this Python."""
+    return [sys.executable, "-m", "emprot_core", *arguments]
 
 
 def launcher_of(config: Config) -> Launcher | None:
     """What run.launcher is bound to."""
-    return config.build(LAUNCHER) if config.get(LAUNCHER) is not None else None
+    return config.build("run.launcher") if config.get("run.launcher") is not None else None

@@ -10,6 +10,8 @@ from emprot_core.files import Damaged, read_hashed_json
 from emprot_core.words import DEFAULT
 
 SEED = "run.seed"
+TOKEN_SCORES = "scores-test.npz"
+"""The NLL of every forecaster, token by token (evaluation.token_scores)."""
 SWEEP_FILE = "sweep.json"
 """What makes a directory that of a sweep, whose runs are in trial-0, trial-1 and so on."""
 Settings = dict[str, dict[str, str]]
@@ -40,17 +42,18 @@ def runs_of(directories: Sequence[str]) -> list[str]:
     """The same directories, with the finished trials of a sweep in the place of its directory."""
     found: list[str] = []
     for directory in directories:
-        if not (Path(directory) / SWEEP_FILE).is_file():
-            found.append(str(directory))
-            continue
         trials = sorted(Path(directory).glob("trial-*"), key=lambda path: int(path.name.partition("-")[2]))
-        found += [str(path) for path in trials if _is_finished(path)]
+        is_sweep = (Path(directory) / SWEEP_FILE).is_file()
+        found += map(str, filter(_is_finished, trials)) if is_sweep else [directory]
     return found
 
 
 def _is_finished(directory: Path) -> bool:
     path = directory / "result.json"
-    return path.is_file() and json.loads(path.read_text())["status"] == "finished"
+    try:
+        return path.is_file() and read_hashed_json(path)["status"] == "finished"
+    except Damaged:
+        return True  # whoever reads the run names the damage
 
 
 def read_run(directory: str) -> KnownRun:

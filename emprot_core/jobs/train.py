@@ -161,7 +161,7 @@ class Train:
         directory.write_result({**self._result("finished", reason), **details})
         if self.report:
             make_report(directory.path, context)
-        log_test(scored, self.baselines, directory.path / "result.json", self.trainer, reason, self.advice)
+        log_test(scored.step, directory.path / "result.json", self.trainer, reason, self.advice)
         return 0
 
     def _fit_baselines(self, context: RunContext, directory: RunDirectory) -> None:

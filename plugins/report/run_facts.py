@@ -10,9 +10,8 @@ import numpy as np
 from emprot_core.errors import EmprotError
 from emprot_core.files import Damaged, fault_of, read_hashed_json
 from emprot_core.jobs.load import StoredRun
+from emprot_core.jobs.settings import TOKEN_SCORES
 from emprot_core.jobs.steps_log import read_steps
-
-_SCORES = "scores-test.npz"
 
 
 class Drawn(NamedTuple):
@@ -73,8 +72,8 @@ def nll_by_residue(run: RunFacts, trajectory: str) -> dict[str, np.ndarray]:
     Raises:
         EmprotError: the scores no longer are those that result.json speaks of.
     """
-    path = Path(run.directory) / _SCORES
-    if (digest := run.result.get("files", {}).get(_SCORES)) is None:
+    path = Path(run.directory) / TOKEN_SCORES
+    if (digest := run.result.get("files", {}).get(TOKEN_SCORES)) is None:
         return {}
     if fault := fault_of(path, digest):
         raise EmprotError(f"{path} {fault}; see emprot-run --verify {run.directory}")

@@ -8,11 +8,11 @@ from typing import Any
 from emprot_core.config import Config
 from emprot_core.evaluation.comparison import MODEL, ModelScores, difference, read_model_scores
 from emprot_core.files import write_atomically, write_hashed_json
+from emprot_core.jobs.settings import SEED, TOKEN_SCORES
 
 from .ledger import FINISHED, Ledger, Trial
 from .values import overrides
 
-SCORES = "scores-test.npz"
 _log = logging.getLogger("emprot")
 
 
@@ -28,7 +28,7 @@ def summarize(ledger: Ledger, config_of: Callable[[dict[str, str]], Config], rep
     recipes: dict[str, list[Trial]] = {}
     for trial in finished:
         recipes.setdefault(_recipe(trial, repeats), []).append(trial)
-    rows = [_row(name, own, results, repeats) for name, own in recipes.items()]
+    rows = [_row(name, own, results) for name, own in recipes.items()]
     rows.sort(key=lambda row: float("inf") if row["validation"] is None else row["validation"]["mean"])
     ended = [{"trial": trial.number, **ledger.why(trial)} for trial in trials if trial not in finished]
     write_hashed_json(ledger.directory / "summary.json", {"recipes": rows, "without_result": ended})
@@ -49,9 +49,7 @@ def _recipe(trial: Trial, repeats: Collection[str]) -> str:
     return ", ".join(f"{name}={text}" for name, text in trial.values.items() if name not in repeats) or "the config"
 
 
-def _row(
-    name: str, own: Sequence[Trial], results: dict[int, dict[str, Any]], repeats: Collection[str]
-) -> dict[str, Any]:
+def _row(name: str, own: Sequence[Trial], results: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """What is known of a recipe: means and standard deviations over its trials, and the gain with its interval."""
     tests = [test for trial in own if (test := results[trial.number].get("test")) is not None]
     row: dict[str, Any] = {"recipe": name, "trials": [trial.number for trial in own], "gain": None, "nll_bits": None}
@@ -67,11 +65,11 @@ def _row(
     best = min(
         common, key=lambda n: mean(b for test in tests for b in test["baselines"][n]["nll_bits"] if b is not None)
     )
-    seeds: dict[tuple[str, ...], list[Trial]] = {}  # trials of one seed that leave out one protein after the other
+    seeds: dict[str, list[Trial]] = {}  # trials of one seed that leave out one protein after the other
     for trial in own:
-        seeds.setdefault((trial.values.get("run.seed", ""),), []).append(trial)
+        seeds.setdefault(trial.values.get(SEED, ""), []).append(trial)
     sides = [
-        [_joined([read_model_scores(t.directory / SCORES, who) for t in each]) for each in seeds.values()]
+        [_joined([read_model_scores(t.directory / TOKEN_SCORES, who) for t in each]) for each in seeds.values()]
         for who in (best, MODEL)
     ]
     return {**row, "gain": {"over": best, **difference(sides[0], sides[1], is_paired=True)}}

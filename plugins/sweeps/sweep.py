@@ -1,7 +1,5 @@
 """The job that runs one config with many values."""
 
-import logging
-import sys
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -9,7 +7,8 @@ from emprot_core.command_line import config_of
 from emprot_core.config import Config
 from emprot_core.errors import EmprotError
 from emprot_core.jobs.context import RunContext
-from emprot_core.jobs.launch import launcher_of
+from emprot_core.jobs.launch import launcher_of, run_command
+from emprot_core.jobs.settings import SEED
 from emprot_core.registry import register
 
 from .groups import groups_of
@@ -18,8 +17,7 @@ from .summary import summarize
 from .values import Space, draw, grid, overrides, parse
 from .worker import Worker
 
-SEED, LEFT_OUT, SPLIT = "run.seed", "LeaveOut.test", "TrajectoryWindows.split=@splits.LeaveOut()"
-_log = logging.getLogger("emprot")
+LEFT_OUT, SPLIT = "LeaveOut.test", "TrajectoryWindows.split=@splits.LeaveOut()"
 
 
 @register("job")
@@ -61,7 +59,7 @@ class Sweep:
             EmprotError: there is nothing to vary, or values and search do not go together.
         """
         self._space, fixed = parse(values)
-        self._arguments, self._repeat = [*arguments, *fixed], repeat
+        self._arguments, self._repeat = [*arguments, *fixed, *([SPLIT] if repeat == "groups" else [])], repeat
         self._search, self._seed, self._storage = search, seed, storage
         self._num_jobs, self._prune = num_jobs, prune
         if search != "grid" and num_trials is None:
@@ -91,7 +89,7 @@ class Sweep:
         ledger = Ledger(context.directory, plan)
         suggest = self._suggest(space, ledger)
         launcher = launcher_of(context.config)
-        command = _command if launcher is None else launcher.command
+        command = run_command if launcher is None else launcher.command
         start = lambda arguments: command([*self._arguments, *arguments])  # noqa: E731
         worker = Worker(ledger, start, self._num_jobs, self._pruner(space, ledger))
         status = worker.run(lambda taken: self._next(ledger, suggest, taken), lambda: self._is_done(ledger))
@@ -118,7 +116,6 @@ class Sweep:
         if what == "seeds" and count.isdigit() and int(count) > 0:
             return parse([f"{SEED}={list(range(int(count)))}"])[0]
         if self._repeat == "groups":
-            self._arguments.append(SPLIT)
             return parse([f"{LEFT_OUT}={[[group] for group in groups_of(base)]}"])[0]
         raise EmprotError(f"repeat is {self._repeat!r}, expected 'seeds=5' or 'groups'")
 
@@ -185,7 +182,3 @@ class Sweep:
         from .tpe import MedianPruning
 
         return MedianPruning(space, ledger)
-
-
-def _command(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", "emprot_core", *arguments]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import SUPPORT
 from run_commands import DEBUG, bind, result
 from slurm import output, slurm
 
@@ -60,7 +61,10 @@ def log_of(directory: Path) -> str:
 
 
 @pytest.mark.parametrize("cluster", [True], ids=["told of preemption"], indirect=True)
-def test_a_job_that_meets_its_time_limit_is_queued_again_and_ends_with_the_same_bits(cluster, whole, tmp_path) -> None:
+def test_a_job_that_meets_its_time_limit_is_queued_again_and_ends_with_the_same_bits(
+    cluster, whole, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))  # where the job finds slow_steps
     # The job has a minute, of which it is told after half; each of the first 200 steps waits a quarter of a second.
     limit = bind("slurm.minutes=1", "slurm.seconds_to_save=30")
     slow = ["--plugin=slow_steps", *bind("Trainer.extra_hooks=[@hooks.SlowSteps()]")]
