@@ -87,12 +87,12 @@ _BOUND = {
     "job": "run.job = @{part}()",
     "launcher": "run.launcher = @{part}()",
 }
-_OWN_MODEL = ("mixing", "attention")
+_ALONE, _OWN_MODEL = ("expert", "job", "launcher"), ("mixing", "attention")
 
 
 def gin_files(name: str, kinds: Sequence[str]) -> dict[str, str]:
     """Gin files that bind the new components, by name. What cannot stand in one config has a file of its own."""
-    together = [kind for kind in kinds if kind in _BOUND and kind not in ("expert", "job", *PREPARE, *_OWN_MODEL)]
+    together = [kind for kind in kinds if kind in _BOUND and kind not in (*_ALONE, *PREPARE, *_OWN_MODEL)]
     groups = {name: ("base.gin", together)}
     groups |= {f"{name}_{kind}": (_base_of(kind), [kind]) for kind in kinds if kind not in together}
     return {

@@ -15,7 +15,7 @@ EXPERTS = ["--gin_file=experts.gin", *bind("TrajectoryWindows.shuffle_frames=0")
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(["--gin_file=shuffled.gin"], marks=pytest.mark.slow, id="base"),
+        pytest.param(["--gin_file=shuffled.gin"], marks=pytest.mark.campaign, id="base"),
         pytest.param(EXPERTS, marks=pytest.mark.campaign, id="gated experts"),
     ],
 )

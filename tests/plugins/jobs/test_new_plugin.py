@@ -134,7 +134,7 @@ def test_a_module_that_registers_nothing_is_refused(forgets_plugins, monkeypatch
     assert "nothing registers no component" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_new_plugin_installs_into_a_new_environment_and_passes_its_own_checks(tmp_path: Path) -> None:
     """The packages of this environment are visible in the new one; pip fetches nothing."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "venv"], cwd=tmp_path, check=True)
