@@ -30,7 +30,8 @@ def use_deterministic_algorithms(device: torch.device, deterministic: bool) -> N
     """Use torch's deterministic algorithms: always on a CPU, on CUDA only if asked for, as they cost speed there."""
     if device.type == "cuda" and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(device.type == "cpu" or deterministic)
+    # torch.use_deterministic_algorithms tells the compiler too, and imports it for that: hooks.Compile alone needs it.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" or deterministic else "default")
 
 
 def state_dict(device: torch.device) -> dict[str, Any]:

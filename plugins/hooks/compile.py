@@ -32,6 +32,7 @@ class Compile(Hook):
 
     def on_fit_start(self, trainer: TrainerView) -> None:
         # Compile the function, not the module: other hooks attach callbacks to the module that cannot be compiled.
+        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # tells the compiler too
         _log.info("compiling the training step: the first steps take seconds to minutes")
         forward = trainer.forward_loss.forward
         trainer.forward_loss.forward = torch.compile(forward, mode=self.mode)

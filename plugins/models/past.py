@@ -124,5 +124,5 @@ def _shows(slots: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
     wanted = slots.masked_fill(slots == MISSING_ID, _NO_ID)
     # Comparing floats into a float tensor takes a tenth of the time of a comparison of longs and a conversion.
     classes, shown = rearrange(wanted, "b n k -> b n k 1").float(), rearrange(ids, "b n t -> b n 1 t").float()
-    result = torch.empty(torch.broadcast_shapes(classes.shape, shown.shape), device=ids.device, dtype=dtype)
+    result = torch.empty(*slots.shape, ids.shape[-1], device=ids.device, dtype=dtype)
     return torch.eq(classes, shown, out=result)
