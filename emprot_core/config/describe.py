@@ -1,11 +1,13 @@
 """Texts for the command line: --list and --describe, --print_config, and --check --untrusted."""
 
 import inspect
+import textwrap
 from collections.abc import Iterator
 
 from emprot_core import registry
 from emprot_core.config.configuration import Config
-from emprot_core.config.faults import ConfigError, Fault, Faults, Location, did_you_mean, nearest
+from emprot_core.config.docstrings import meanings, prose
+from emprot_core.config.faults import WIDTH, ConfigError, Fault, Faults, Location, did_you_mean, nearest
 from emprot_core.config.files import read_shipped_only
 from emprot_core.config.names import Names
 from emprot_core.config.signature import parameters, reference_text
@@ -14,6 +16,8 @@ from emprot_core.config.tree import Tree
 from emprot_core.config.values import Reference, as_text, assignment, leaves
 from emprot_core.kinds import KINDS
 from emprot_core.registry import Entry
+
+_DEEP = "      "  # before what a parameter means
 
 
 def list_components(kind: str = "") -> str:
@@ -53,9 +57,12 @@ def describe(name: str) -> str:
     known = parameters(entry).values()
     late = [str(p) for p in known if p.late]
     lines = [f"{entry.short_selector} ({entry.kind}), bound as {reference_text(entry.kind, entry.name)}"]
-    lines += [f"defined at {entry.origin}", "", *docstring(entry), ""]
+    lines += [f"defined at {entry.origin}", "", *prose(entry), ""]
     lines += ["parameters" if len(late) < len(known) else "no parameter can be bound"]
-    lines += [f"  {p}" + "  (required)" * p.required for p in known if not p.late]
+    about = meanings(entry)
+    for parameter in (p for p in known if not p.late):
+        lines.append(f"  {parameter}" + "  (required)" * parameter.required)
+        lines += textwrap.wrap(about.get(parameter.name, ""), WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
     if late:
         lines += [f"given by the framework when it calls the {entry.kind}", *(f"  {text}" for text in late)]
     return "\n".join(lines)
@@ -71,14 +78,6 @@ def find(name: str, names: Names, option: str) -> Entry:
     if entry is None:
         raise ConfigError(names.faults)
     return entry
-
-
-def docstring(entry: Entry) -> list[str]:
-    """The lines of a component's own docstring and that of its __init__. Inherited docstrings are left out."""
-    constructor = vars(entry.target).get("__init__")
-    texts = [entry.target.__doc__, constructor.__doc__ if constructor else None]
-    known = [inspect.cleandoc(text) for text in texts if text]
-    return "\n\n".join(known or ["(no docstring)"]).splitlines()
 
 
 def print_config(config: Config) -> str:

@@ -1,13 +1,13 @@
 """--export: a component, or a whole config, as a commented gin file to start a file of one's own from."""
 
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from emprot_core import registry
 from emprot_core.config.configuration import Config
-from emprot_core.config.describe import docstring, find
+from emprot_core.config.describe import find
+from emprot_core.config.docstrings import docstring, meanings
 from emprot_core.config.faults import WIDTH, Faults, Location
 from emprot_core.config.names import Names
 from emprot_core.config.signature import EMPTY, Parameter, annotation_text, bindable, default_text
@@ -59,9 +59,8 @@ def export_config(config: Config) -> str:
 
 def _block(entry: Entry, bound: Mapping[str, Sequence[Binding]], names: Names) -> Iterator[str]:
     """The lines for a component: for each parameter a comment and, if it can be written, a statement."""
-    text = docstring(entry)
-    yield from _comment(f"{entry.short_selector} ({entry.kind}, {entry.origin}): {text[0]}")
-    about = _parameter_texts(text)
+    about = meanings(entry)
+    yield from _comment(f"{entry.short_selector} ({entry.kind}, {entry.origin}): {docstring(entry)[0]}")
     for parameter in bindable(entry).values():
         bindings = bound.get(parameter.name, ())
         unbound = "" if bindings else _unbound(parameter, entry, names)
@@ -114,22 +113,3 @@ def _line(binding: Binding) -> str:
 
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
-
-
-def _parameter_texts(text: Sequence[str]) -> dict[str, str]:
-    """What a docstring says about each parameter under Args or Attributes."""
-    found: dict[str, str] = {}
-    section = ""
-    current: list[str] = []
-    for line in text:
-        if line and not line.startswith(" "):
-            section, current = line.strip(), []
-        entry = re.match(r"    (\w+(?:, \w+)*)(?: \(.*\))?: (.*)", line)
-        if section not in ("Args:", "Attributes:") or not line.strip():
-            continue
-        if entry:
-            current = entry[1].split(", ")
-            found |= dict.fromkeys(current, entry[2])
-        else:
-            found |= {name: f"{found[name]} {line.strip()}" for name in current}
-    return found

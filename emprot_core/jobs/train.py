@@ -47,6 +47,7 @@ class Train:
     ):
         """
         Args:
+            trainer: holds the model, the loss, the optimizer and the hooks.
             data: gives the train, validation and test batches.
             baselines: scored beside the model on the validation and the test split.
             scores: beyond NLL and accuracy, of the model and the baselines on the test split.

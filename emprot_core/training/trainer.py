@@ -55,11 +55,12 @@ class Trainer:
     ):
         """
         Args:
-            optimizer: a factory, called with the named parameters.
-            scheduler: a factory, called with the optimizer and the number of optimizer steps.
-            extra_hooks: hooks in addition to `hooks`, so that a variant adds one without repeating the list.
-            max_steps: training ends after so many optimizer steps, unless max_epochs ends it earlier.
-            validate_every_steps: optimizer steps between validations. None validates at the end of every epoch.
+            model, loss, metrics: what is trained, what for, and what is logged beside the loss.
+            optimizer, scheduler: factories. The first gets the named parameters, the other the optimizer and the steps.
+            hooks, extra_hooks: called in this order at every event. A variant binds extra_hooks, and keeps the list.
+            max_epochs, max_steps: training ends after so many epochs or optimizer steps, whichever comes first.
+            grad_accum_steps: micro-batches whose gradients make one optimizer step.
+            log_every_steps, validate_every_steps: optimizer steps in between. None validates after every epoch.
 
         Raises EmprotError if a number is below 1, or a part breaks its contract.
         """
@@ -169,7 +170,6 @@ class Trainer:
             self._restore(state)
 
     def _restore(self, state: State) -> None:
-        """Restore what is made when training starts: optimizer, sums, requests to stop, hooks, random state."""
         config_changed = state["config_digest"] != self.run.config_digest
         self.updates.load_state_dict(state, keep_rates=config_changed)
         self.log_sums.load_state_dict(state["log_sums"], self.run.device)

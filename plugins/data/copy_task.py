@@ -37,10 +37,13 @@ class CopyTask(DrawnData):
             horizon: F, frames to predict.
             period: frames until a residue repeats itself.
             renewal: probability that a frame shows a new random ID.
+            num_residues: N, residues of the protein.
+            num_clusters: C, classes of a residue.
             process_seed: seed of the windows, which depend on the run's seed as well.
             batch_size: windows of a micro-batch in training.
             eval_batch_size: windows of a batch in validation and test.
             train_windows: training windows in one epoch; baselines are fitted on those of the first epoch.
+            validation_windows, test_windows: windows of these splits.
 
         Raises:
             EmprotError: a size or seed is too small, or renewal is no probability.

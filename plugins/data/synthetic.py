@@ -49,10 +49,13 @@ class Synthetic(DrawnData):
             history: K, at least 2 frames, because the process remembers two.
             horizon: F, frames to predict.
             g1, g2, g3: how strongly the residue's last state, its state before that and its neighbour's last state act.
+            num_residues: N, residues of the protein.
+            num_clusters: C, classes of a residue.
             process_seed: seed of G1, G2, G3 and the cycle. The windows depend on the run's seed as well.
             batch_size: windows of a micro-batch in training.
             eval_batch_size: windows of a batch in validation and test.
             train_windows: training windows in one epoch; baselines are fitted on those of the first epoch.
+            validation_windows, test_windows: windows of these splits.
 
         Raises:
             EmprotError: a size or seed is too small, or there are too many classes.

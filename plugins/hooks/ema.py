@@ -22,6 +22,9 @@ class EMA(Hook):
 
     def __init__(self, decay: float = 0.99):
         """
+        Args:
+            decay: share of the old average in the new one, from 0 to 1.
+
         Raises:
             EmprotError: decay lies outside (0, 1).
         """

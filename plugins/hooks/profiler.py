@@ -20,6 +20,7 @@ class Profiler(Hook):
         """
         Args:
             first_step: the first optimizer step that is traced, counted from 1.
+            num_steps: how many steps are traced.
 
         Raises:
             EmprotError: a number is below 1.

@@ -35,6 +35,7 @@ class ClassBalanced:
         """
         Args:
             loss: the loss to weigh; MaskedCrossEntropy() by default.
+            beta: from 0, which weighs all classes alike, to nearly 1, which weighs them by 1 / n.
 
         Raises:
             EmprotError: beta lies outside [0, 1), or the loss cannot take class weights.

@@ -48,7 +48,8 @@ class GatedExperts(nn.Module):
     ):
         """
         Args:
-            experts: in the order that their gates have.
+            num_clusters, future_horizon: C classes of a residue, and F frames to predict.
+            experts: in the order of their gates.
             dense: a model whose logits are one more part; None leaves it out.
             num_slots: K, classes of a residue's past that experts of the residue tell apart, the heaviest. Time and
                 memory of these experts grow with it, and not with the number of classes. Rarer classes count as U.

@@ -49,10 +49,19 @@ class ProteinTransformerClassificationOnly(nn.Module):
     ):
         """
         Args:
+            d_embed: D, numbers that describe a token.
+            num_heads: attention heads of each layer; they share the D numbers.
+            num_layers: layers of the mixing.
+            future_horizon: F, frames to predict.
+            num_clusters: C, classes of a residue.
+            dropout: probability of dropping a number, in training, after the embeddings and inside the layers.
             mixing: how frames and residues see each other; mixings.Temporal by default.
+            attention: the kernel that computes attention.
             max_history: number of frame embeddings, so the longest history; 0 for no embeddings and any length.
             residue_embedding: how many residues get an embedding of their index, 0 for none. An index has a meaning
                 within one protein only.
+            residue_embedding_std, time_embedding_std: standard deviations that the embeddings of residues and of frames
+                start with.
             residue_dropout: probability of leaving out an index embedding, drawn for each window and residue.
             tie_embeddings: compute the logits with the table of cluster embeddings; otherwise with a separate table.
             output_bias_init: "zeros", or "unigram" for the log class frequencies of the training split.

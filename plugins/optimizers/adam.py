@@ -90,7 +90,13 @@ def adamw(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), torch's fused form."""
+    """AdamW (Loshchilov & Hutter 2019), torch's fused form.
+
+    Args:
+        learning_rate: the peak rate; the scheduler multiplies it.
+        weight_decay: the share of itself that a weight loses in a step, times the rate; biases and norms have none.
+        betas: decay rates of the running means of the gradient and of its square.
+    """
     return FlatAdamW(
         decay_groups(named_parameters, learning_rate, weight_decay), lr=learning_rate, betas=betas, fused=True
     )
@@ -103,7 +109,13 @@ def adam(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015); weight_decay is an L2 term in the gradient."""
+    """Adam (Kingma & Ba 2015); weight_decay is an L2 term in the gradient.
+
+    Args:
+        learning_rate: the peak rate; the scheduler multiplies it.
+        weight_decay: factor of the weight that is added to its gradient; biases and norms have none.
+        betas: decay rates of the running means of the gradient and of its square.
+    """
     return torch.optim.Adam(
         decay_groups(named_parameters, learning_rate, weight_decay), lr=learning_rate, betas=betas, fused=True
     )
@@ -116,7 +128,13 @@ def nadam(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
-    """Adam with Nesterov momentum (Dozat 2016); weight_decay is decoupled, as in AdamW."""
+    """Adam with Nesterov momentum (Dozat 2016); weight_decay is decoupled, as in AdamW.
+
+    Args:
+        learning_rate: the peak rate; the scheduler multiplies it.
+        weight_decay: the share of itself that a weight loses in a step, times the rate; biases and norms have none.
+        betas: decay rates of the running means of the gradient and of its square.
+    """
     groups = decay_groups(named_parameters, learning_rate, weight_decay)
     return torch.optim.NAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True)
 
@@ -128,6 +146,12 @@ def radam(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Optimizer:
-    """Adam with a rectified step size (Liu et al. 2020), which warms up by itself; weight_decay is decoupled."""
+    """Adam with a rectified step size (Liu et al. 2020), which warms up by itself; weight_decay is decoupled.
+
+    Args:
+        learning_rate: the peak rate; the scheduler multiplies it.
+        weight_decay: the share of itself that a weight loses in a step, times the rate; biases and norms have none.
+        betas: decay rates of the running means of the gradient and of its square.
+    """
     groups = decay_groups(named_parameters, learning_rate, weight_decay)
     return torch.optim.RAdam(groups, lr=learning_rate, betas=betas, decoupled_weight_decay=True)

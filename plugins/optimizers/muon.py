@@ -29,6 +29,8 @@ def muon(
     share learning rate and weight decay.
 
     Args:
+        learning_rate: the peak rate; the scheduler multiplies it.
+        weight_decay: the share of itself that a weight loses in a step, times the rate; biases and norms have none.
         momentum: momentum of Muon.
         betas: betas of AdamW.
         tables: a parameter is an embedding table if its name contains one of these.

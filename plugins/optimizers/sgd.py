@@ -14,7 +14,13 @@ def sgd(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with Nesterov momentum (plain if momentum is 0), in torch's fused form."""
+    """Stochastic gradient descent with Nesterov momentum (plain if momentum is 0), in torch's fused form.
+
+    Args:
+        learning_rate: the peak rate; the scheduler multiplies it.
+        weight_decay: factor of the weight that is added to its gradient; biases and norms have none.
+        momentum: share of the last step in the next one.
+    """
     groups = decay_groups(named_parameters, learning_rate, weight_decay)
     optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0, fused=True)
     if momentum > 0:

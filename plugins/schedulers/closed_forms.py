@@ -33,6 +33,10 @@ def cosine_with_warmup(
 ) -> LambdaLR:
     """Linear warmup over a share of the steps, then half a cosine down to min_lr (Loshchilov & Hutter 2017).
 
+    Args:
+        warmup_proportion: share of the run's steps in which the rate rises.
+        min_lr: the rate of the last step.
+
     Raises:
         EmprotError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
     """
@@ -42,6 +46,10 @@ def cosine_with_warmup(
 @register("scheduler")
 def linear(optimizer: Optimizer, num_steps: int, warmup_proportion: float = 0.1, min_lr: float = 0.0) -> LambdaLR:
     """Linear warmup over a share of the steps, then a straight line down to min_lr.
+
+    Args:
+        warmup_proportion: share of the run's steps in which the rate rises.
+        min_lr: the rate of the last step.
 
     Raises:
         EmprotError: warmup_proportion lies outside [0, 1], or min_lr is above the learning rate.
@@ -60,6 +68,11 @@ def warmup_stable_decay(
     """Linear warmup, a constant rate, then a decay to min_lr over the last share of the steps (Hu et al. 2024).
 
     The decay follows 1 - sqrt(progress), which Haegele et al. 2024 (arXiv:2405.18392) found better than a line.
+
+    Args:
+        warmup_proportion: share of the run's steps in which the rate rises.
+        decay_proportion: share of the run's steps in which the rate falls, at the end.
+        min_lr: the rate of the last step.
 
     Raises:
         EmprotError: the proportions are negative or together above 1, or min_lr is above the learning rate.
@@ -93,6 +106,7 @@ def one_cycle(
     Unlike there, the momentum stays constant.
 
     Args:
+        warmup_proportion: share of the run's steps in which the rate rises.
         div_factor: the first rate is the learning rate / div_factor.
         final_div_factor: the last rate is the first rate / final_div_factor.
 
@@ -118,6 +132,10 @@ def one_cycle(
 @register("scheduler")
 def step(optimizer: Optimizer, num_steps: int, drop_every: float = 0.3, factor: float = 0.1) -> LambdaLR:
     """Multiplies the learning rate by `factor` each time a share `drop_every` of the run's steps is done.
+
+    Args:
+        drop_every: share of the run's steps between two drops.
+        factor: what the rate is multiplied by.
 
     Raises:
         EmprotError: drop_every is not above 0.
