@@ -26,7 +26,7 @@ def test_on_shuffled_frames_the_model_gains_nothing_over_the_best_baseline(argum
     assert test["verdict"] != "better"
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_copy_task_is_solved_by_the_model_and_by_no_baseline() -> None:
     assert main(["--gin_file=copy.gin", *bind("Trainer.max_epochs=3", "run.directory='run'")]) == 0
     test = result("run")["test"]

@@ -223,7 +223,7 @@ def ranks_of(launcher: int) -> list[int]:
     return sorted(int(pid) for pid in children if b"\0RANK=" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes())
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_ranks_that_torchrun_starts_again_after_a_kill_find_each_other_and_go_on(whole_by_ranks, tmp_path) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -75,7 +75,7 @@ def kill_again_and_again(runs, arguments: list[str], tmp_path: Path, num_kills: 
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(runs, tmp_path: Path) -> None:
-    kill_again_and_again(runs, RUN, tmp_path)
+    kill_again_and_again(runs, RUN, tmp_path, num_kills=8)
 
 
 EVERY_HOOK = bind(

@@ -108,7 +108,7 @@ def test_the_config_of_a_run_repeats_it_to_the_bit() -> None:
     assert Path("runs/again/metrics.jsonl").read_text() == Path("runs/debug/metrics.jsonl").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_run_stopped_by_ctrl_c_ends_with_the_same_weights() -> None:
     command = [sys.executable, "-m", "emprot_core", DEBUG, *bind("Trainer.max_epochs=10", "Trainer.max_steps=60")]
     interrupted = [*command, *bind("run.directory='runs/stopped'")]

@@ -20,7 +20,7 @@ class Losses(Hook):
         self.values.append(trainer.val_logs["val/total_loss"])
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch's own modules
 def test_a_compiled_training_has_the_losses_of_a_plain_one(make_batch, make_trainer) -> None:
     torch._dynamo.reset()
