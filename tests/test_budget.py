@@ -24,7 +24,7 @@ MAX_CODE_LINES = {
     "emprot_core/jobs": 2044,
     "emprot_core/kernels": 105,
     "emprot_core/training": 666,
-    "plugins": 9920,
+    "plugins": 9925,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])

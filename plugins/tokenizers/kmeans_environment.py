@@ -74,13 +74,18 @@ class KMeansEnvironment:
         POINTS_PER_CLUSTER per cluster where that is the larger number.
 
         Raises:
-            EmprotError: there are fewer different residues than clusters.
+            EmprotError: there are fewer different residues than clusters, or none that is complete.
         """
         if self._centroids is not None:
             return
         fitted_on: dict[str, int] = {}
         most = max(MAX_FIT_POINTS, POINTS_PER_CLUSTER * self.num_clusters)
         points = sample_points(_training_points(structures, fitted_on), most, self.seed)
+        if not len(points):
+            raise EmprotError(
+                f"no residue of {', '.join(fitted_on) or 'any trajectory'} has all its neighbours with known CA atoms, "
+                "so there is nothing to learn classes from; give trajectories with CA atoms"
+            )
         self._scales = points.std(axis=0)
         scaled = points / self._scales
         self._centroids = fit_centroids(scaled, self.num_clusters, self.seed, self.device) * self._scales

@@ -10,6 +10,7 @@ from emprot_plugins.tokenizers.kmeans_environment import KMeansEnvironment
 from sample_structures import frames_of_the_receptor
 
 from emprot_core.contracts import Structure
+from emprot_core.errors import EmprotError
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,12 @@ def test_a_chain_too_short_to_have_neighbours_is_refused(receptor: Structure) ->
     short = receptor._replace(coordinates=receptor.coordinates[:, :20], segments=receptor.segments[:20])
     with pytest.raises(ValueError, match=r"got 20 residues, .* has 13 possible neighbours, expected at least 16"):
         KMeansEnvironment(centroids="sample:kmeans_environment").encode(short)
+
+
+def test_frames_without_a_complete_residue_are_refused_by_the_name_of_the_protein(receptor: Structure) -> None:
+    unknown = receptor._replace(coordinates=np.full_like(receptor.coordinates[:2], np.nan), group="receptor")
+    with pytest.raises(EmprotError, match="no residue of receptor has all its neighbours with known CA atoms"):
+        KMeansEnvironment().fit([unknown])
 
 
 def test_k_means_finds_clusters_that_lie_apart() -> None:
