@@ -27,8 +27,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_CONFIG, f"error: {message}\nusage: {EXAMPLE}\n       emprot-run --help lists every option\n")
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options as attributes; what is wrong with them ends the process with WRONG_CONFIG and a message."""
+def make_parser() -> argparse.ArgumentParser:
+    """The parser with every option, which the reference lists too."""
     parser = _Parser(
         "emprot-run",
         usage="emprot-run --gin_file=FILE [option ...] [Name.parameter=value ...]",
@@ -39,6 +39,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     _add_config_options(parser.add_argument)
     _add_questions(parser.add_argument_group("instead of running").add_mutually_exclusive_group().add_argument)
+    return parser
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options as attributes; what is wrong with them ends the process with WRONG_CONFIG and a message."""
+    parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
     options.arguments = list(arguments)
     found = [(argument, _OVERRIDE.fullmatch(argument)) for argument in rest]

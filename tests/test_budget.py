@@ -15,7 +15,7 @@ from places import CORE, PLUGINS, ROOT
 MAX_LINES_IN_A_FILE = 200
 MAX_CODE_LINES_IN_A_FUNCTION = 40
 MAX_CODE_LINES = {
-    "emprot_core": 8873,
+    "emprot_core": 8876,
     "emprot_core/checkpoint": 212,
     "emprot_core/config": 1685,
     "emprot_core/data": 1043,
@@ -27,7 +27,7 @@ MAX_CODE_LINES = {
     "plugins": 9925,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-FILES = sorted([*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
+FILES = sorted(path for folder in (CORE, PLUGINS, ROOT / "benchmarks", ROOT / "pages") for path in folder.rglob("*.py"))
 
 
 def code_lines(path: Path) -> set[int]:
