@@ -15,6 +15,8 @@ from emprot_core.errors import EmprotError
 class ContractBroken(EmprotError):
     """A component does not do what the contract of its kind asks."""
 
+    page = "faults#contract-broken"
+
 
 def broken(component: Any, wanted: str, got: Any, change: str) -> ContractBroken:
     """The error that tells what the contract asks of a component, what the component gave, and what to change.

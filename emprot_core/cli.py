@@ -49,7 +49,9 @@ def _checked(options: argparse.Namespace) -> int:
         if options.debug:
             traceback.print_exception(error)
         else:
-            lines = [f"error: {error}", *getattr(error, "__notes__", ()), "--debug shows the traceback"]
+            page = getattr(error, "page", "")  # an error of the system has none
+            lines = [f"error: {error}", *getattr(error, "__notes__", ()), *([f"docs: {page}"] if page else [])]
+            lines.append("--debug shows the traceback")
             print("\n  ".join(lines), file=sys.stderr)
     except Exception as error:
         from emprot_core.conformance.blame import explain
@@ -169,8 +171,9 @@ def _look(options: argparse.Namespace) -> int:
         comparison = compare(options.compare)
         return _print(json.dumps(comparison, indent=1) if options.json else format_comparison(comparison))
     except (EmprotError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_CONFIG if isinstance(error, ComparisonRefused) else FAILED
+        page = f"\n  docs: {error.page}" if isinstance(error, ComparisonRefused) else ""
+        print(f"error: {error}{page}", file=sys.stderr)
+        return WRONG_CONFIG if page else FAILED
 
 
 def _is_first_rank() -> bool:

@@ -15,4 +15,10 @@ is how a plugin refuses a value. It is told with the name of the component.
 
 
 class EmprotError(ValueError):
-    """A mistake that the user can mend. The message says what was got, what was expected and what to do."""
+    """A mistake that the user can mend. The message says what was got, what was expected and what to do.
+
+    Attributes:
+        page: where the documentation says more, as page#heading; the command line prints it below the message.
+    """
+
+    page = ""

@@ -60,6 +60,8 @@ class Entry(NamedTuple):
 class UnknownComponent(EmprotError):
     """No component of that kind has that name."""
 
+    page = "faults#unknown-component"
+
 
 _entries: dict[tuple[str, str], Entry] = {}
 _failures: dict[str, Exception] = {}

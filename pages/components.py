@@ -90,8 +90,8 @@ def _bindings(entry: Entry, known: list[Parameter]) -> Iterator[str]:
     """The statement that puts it to use, and its parameters with their defaults."""
     reference = reference_text(entry.kind, entry.name)
     others = sorted((e for e in parts() if e is not entry), key=lambda e: (e.kind not in ("core", "job"), e.selector))
-    for name, in_list in list(takers(entry, others))[:1]:
-        yield f"{name} = [{reference}]" if in_list else f"{name} = {reference}"
+    if taker := next(takers(entry, others), None):
+        yield f"{taker[0]} = [{reference}]" if taker[1] else f"{taker[0]} = {reference}"
     for parameter in known:
         name = f"{entry.name}.{parameter.name}"
         if parameter.required:

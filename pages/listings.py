@@ -33,15 +33,15 @@ def command_line_page() -> str:
     for title, actions in _groups():
         lines += ["", f"## {title}"]
         for action in actions:
-            flag = action.option_strings[-1] if action.option_strings[0] == "-h" else action.option_strings[0]
+            flag = _name(action)
             lines += ["", f"### {flag} {{ #{flag.strip('-')} }}", "", f"`{_usage(action, flag)}`", ""]
             lines += [_sentence(action.help or "")]
     return "\n".join(lines) + "\n"
 
 
 def flags() -> list[str]:
-    """Every flag by its first name, such as --gin_file."""
-    return [action.option_strings[0] for _, actions in _groups() for action in actions]
+    """Every flag by its name, such as --gin_file."""
+    return [_name(action) for _, actions in _groups() for action in actions]
 
 
 def gin_files_page() -> str:
@@ -86,6 +86,11 @@ def _groups() -> Iterator[tuple[str, list[argparse.Action]]]:
     for group in make_parser()._action_groups:
         if group._group_actions:
             yield titles[group.title or ""], group._group_actions
+
+
+def _name(action: argparse.Action) -> str:
+    """The first name of a flag that is a word."""
+    return next(name for name in action.option_strings if name.startswith("--"))
 
 
 def _usage(action: argparse.Action, flag: str) -> str:

@@ -14,7 +14,8 @@ def as_markdown(lines: Iterable[str]) -> Iterator[str]:
     block = False
     for line in lines:
         if line in _SECTIONS:
-            section = True
+            yield from ["```"] if block else []
+            section, block = True, False
             yield from ("", f"**{line.removesuffix(':')}**", "")
             continue
         section = section and (not line or line.startswith(" "))
@@ -33,7 +34,7 @@ def as_markdown(lines: Iterable[str]) -> Iterator[str]:
 def escaped(text: str) -> str:
     """The text with the signs of Markdown made plain, outside of `code`."""
     pieces = re.split(r"(`[^`]*`)", text)
-    return "".join(piece if piece.startswith("`") else re.sub(r"([*_<\[\]{}\\])", r"\\\1", piece) for piece in pieces)
+    return "".join(piece if piece.startswith("`") else _plain(piece) for piece in pieces)
 
 
 def notebook_page(path: Path) -> str:
@@ -51,3 +52,7 @@ def _item(line: str) -> str:
         return f"  {escaped(line.strip())}"
     name, colon, meaning = line.strip().partition(": ")
     return f"- `{name}`: {escaped(meaning)}" if colon and name.isidentifier() else escaped(line.strip())
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([*_\[\]{}\\])", r"\\\1", text).replace("<", "&lt;")

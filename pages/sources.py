@@ -1,5 +1,6 @@
 """The sources of the site: the pages of docs/, what else the repository has to read, and what the code tells."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from pages.markdown import notebook_page
 
 ALSO = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/RESULTS.md", "benchmarks/results")
 """What lies outside docs/ and belongs to the site."""
+COPIED = (".png", ".svg", ".css", ".js")
 
 
 def generated_pages() -> dict[str, str]:
@@ -31,24 +33,38 @@ def generated_pages() -> dict[str, str]:
 def write_sources(folder: Path) -> None:
     """Write everything that the site is built from into an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.ipynb", "*.json"))
-    for name in ALSO:
-        for path in sorted((ROOT / name).rglob("*")) if (ROOT / name).is_dir() else [ROOT / name]:
-            if path.suffix in (".md", ".png"):
-                _copy(path, folder / path.relative_to(ROOT))
-    for name, text in generated_pages().items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    for page in folder.rglob("*.md"):
-        page.write_text(linked_within_the_site(page.read_text(), page.parent == folder))
+    outside = [
+        path for name in ALSO for path in ((ROOT / name).rglob("*") if (ROOT / name).is_dir() else [ROOT / name])
+    ]
+    for path in sorted([*DOCS.rglob("*"), *outside]):
+        name = path.relative_to(ROOT)
+        if path.suffix == ".md":
+            _write(folder / on_the_site(name), linked_within_the_site(path.read_text(), name))
+        elif path.suffix in COPIED:
+            _write(folder / on_the_site(name), path.read_bytes())
+    for page, text in generated_pages().items():
+        _write(folder / page, text)
 
 
-def linked_within_the_site(text: str, is_at_the_top: bool) -> str:
-    """Links as the site has them, where docs/ is the top and what lies outside it stands beside its pages."""
-    text = re.sub(r"(\]\()(?:\.\./)?docs/", r"\1", text)
-    return re.sub(r"(\]\()\.\./", r"\1", text) if is_at_the_top else text
+def on_the_site(name: Path) -> Path:
+    """Where a file of the repository lies in the site: docs/ is the top, and what lies outside it keeps its path."""
+    return name.relative_to("docs") if name.parts[0] == "docs" else name
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+def linked_within_the_site(text: str, page: Path) -> str:
+    """The text of a page of the repository with the links that the site has.
+
+    Args:
+        page: its path in the repository.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        target = Path(os.path.normpath(page.parent / found[1]))
+        return f"]({os.path.relpath(on_the_site(target), on_the_site(page).parent)}"
+
+    return re.sub(r"\]\((?!\w+:|#)([^)#\s]+)", link, text)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

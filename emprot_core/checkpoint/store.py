@@ -31,6 +31,8 @@ _log = logging.getLogger("emprot")
 class CheckpointError(EmprotError):
     """A checkpoint that is missing, damaged, lacks a piece, or could not be written."""
 
+    page = "faults#checkpoint"
+
 
 class CheckpointStore:
     """Writes, verifies, rotates and finds checkpoints in one directory."""

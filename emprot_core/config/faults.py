@@ -4,6 +4,7 @@ import difflib
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from emprot_core.errors import EmprotError
 
@@ -11,7 +12,12 @@ COMMAND_LINE = "command line"
 """The place of overrides like Trainer.max_epochs=3."""
 
 WIDTH = 100
-MAX_SHOWN, MAX_LINE = 50, 200  # faults of a report, and characters of the line that one shows
+MAX_SHOWN, MAX_LINE, MAX_PAGES = 50, 200, 3  # faults of a report, characters of a line in it, headings that it names
+Code = Literal[
+    "syntax", "missing-file", "include-cycle", "import", "unknown-component", "unknown-parameter", "late-parameter",
+    "call-style", "kind", "type", "missing", "undefined-macro", "bare-name", "ambiguous", "duplicate",
+    "reference-cycle", "too-large", "unused",
+]  # fmt: skip
 NO_BREAK = "\u00a0"
 """A space at which no line of help is broken."""
 
@@ -30,14 +36,9 @@ class Location:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. Each line of `help` says what to do.
+    """One thing that is wrong. Each line of `help` says what to do; docs/faults.md has a heading for each code."""
 
-    The codes are syntax, missing-file, include-cycle, import, unknown-component, unknown-parameter, late-parameter,
-    call-style, kind, type, missing, undefined-macro, bare-name, ambiguous, duplicate, reference-cycle, too-large and
-    unused.
-    """
-
-    code: str
+    code: Code
     message: str
     location: Location
     help: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class Fault:
 class Faults(list[Fault]):
     """The list in which every step of a load notes what it finds."""
 
-    def note(self, code: str, message: str, location: Location, *help: str) -> None:
+    def note(self, code: Code, message: str, location: Location, *help: str) -> None:
         if code in ("missing", "undefined-macro") and any(fault.code == "missing-file" for fault in self):
             help = (*help, "or a file that was not found was to give it")
         self.append(Fault(code, message, location, help))
@@ -71,7 +72,9 @@ class ConfigError(EmprotError):
     def __str__(self) -> str:
         count = "1 problem" if len(self.faults) == 1 else f"{len(self.faults)} problems"
         more = [f"... and {len(self.faults) - MAX_SHOWN} more"] if len(self.faults) > MAX_SHOWN else []
-        return "\n".join([*map(str, self.faults[:MAX_SHOWN]), *more, f"{count}; nothing was run."])
+        codes = [f"#{code}" for code in dict.fromkeys(fault.code for fault in self.faults)]
+        docs = f"docs: faults{', '.join(codes) if len(codes) <= MAX_PAGES else ''}"
+        return "\n".join([*map(str, self.faults[:MAX_SHOWN]), *more, f"{count}; nothing was run. {docs}"])
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
 from typing import Any, NamedTuple
 
-from emprot_core.config.faults import COMMAND_LINE, Fault, Faults, did_you_mean, nearest
+from emprot_core.config.faults import COMMAND_LINE, Code, Fault, Faults, did_you_mean, nearest
 from emprot_core.config.names import Names
 from emprot_core.config.signature import Parameter, accepted, parameters
 from emprot_core.config.statements import Binding
@@ -174,7 +174,7 @@ class _Macros:
         message = f"the value of the macro {name} grows beyond {MAX_LEAVES:,} items, or {MAX_DEPTH} macros deep"
         self._note(name, "too-large", message, "write the value where it is used")
 
-    def _note(self, name: str, code: str, message: str, *help: str) -> None:
+    def _note(self, name: str, code: Code, message: str, *help: str) -> None:
         self._faults.note(code, message, self._definitions[name].location, *help)
 
 

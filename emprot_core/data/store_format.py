@@ -35,6 +35,8 @@ SAMPLE_ROOT = Path(__file__).parent / "sample"
 class StoreError(EmprotError):
     """A store that is missing, damaged or inconsistent."""
 
+    page = "faults#store"
+
 
 def shard_name(shard: int) -> str:
     return f"ids-{shard:05d}.npy"

@@ -12,6 +12,8 @@ from emprot_core.errors import EmprotError
 class RunRefused(EmprotError):
     """The run cannot start as requested. The message says what to do instead. Exit status 2."""
 
+    page = "faults#run-refused"
+
 
 @dataclass(frozen=True)
 class RunContext:

@@ -80,7 +80,7 @@ def run_job(config: Config, directory: Path) -> int:
             check_method(job := build_job(), "run", "context")
             return job.run(context) or 0
         except RunRefused as refusal:
-            _log.error("error: %s", refusal)
+            _log.error("error: %s\n  docs: %s", refusal, refusal.page)
             return REFUSED
 
 

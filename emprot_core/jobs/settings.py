@@ -20,6 +20,8 @@ Settings = dict[str, dict[str, str]]
 class ComparisonRefused(EmprotError):
     """The runs cannot be compared. The message says why. Exit status 2."""
 
+    page = "faults#comparison-refused"
+
 
 class KnownRun(NamedTuple):
     """A run that can be compared."""

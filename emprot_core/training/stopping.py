@@ -83,6 +83,8 @@ class Stops:
 class DeviceOutOfMemory(EmprotError):
     """A batch did not fit on the device; the message names its shapes and the binding to lower."""
 
+    page = "faults#out-of-memory"
+
     def __init__(self, error: BaseException, trainer: Any):
         first_line = str(error).partition("\n")[0]
         if trainer.due:  # true only after a step, in the validation

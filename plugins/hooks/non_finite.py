@@ -22,6 +22,8 @@ _log = logging.getLogger("emprot")
 class NonFiniteError(EmprotError):
     """A loss or gradient norm was NaN or infinite; the weights are still those from before that step."""
 
+    page = "faults#not-finite"
+
 
 class _Step(NamedTuple):
     number: int

@@ -51,7 +51,7 @@ def test_a_wrong_config_exits_with_2_and_no_traceback(run_with, capsys: pytest.C
     assert run_with(fail_with(AssertionError("nothing may run")), "--gin_bindings=Trainer.max_epoch = 3") == 2
     captured = capsys.readouterr()
     assert "error[unknown-parameter]: Trainer has no parameter 'max_epoch'" in captured.err
-    assert captured.err.endswith("1 problem; nothing was run.\n")
+    assert captured.err.endswith("1 problem; nothing was run. docs: faults#unknown-parameter\n")
     assert "Traceback" not in captured.err
     assert captured.out == ""
 
@@ -68,7 +68,8 @@ def test_a_users_mistake_while_running_is_one_message(run_with, error, capsys: p
     error.__notes__ = ["while building splits.ByTime for data.Frames.split (base.gin:7)"]
     assert run_with(fail_with(error)) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"error: {error}", f"  {error.__notes__[0]}", "  --debug shows the traceback"]
+    page = ["  docs: faults#unknown-component"] if isinstance(error, registry.UnknownComponent) else []
+    assert lines == [f"error: {error}", f"  {error.__notes__[0]}", *page, "  --debug shows the traceback"]
 
 
 def test_debug_shows_the_traceback(run_with, capsys: pytest.CaptureFixture[str]):

@@ -56,7 +56,7 @@ def test_a_file_with_many_faults_gives_each_its_message_and_place_in_one_run():
     reports = child.stderr.split("\nmine.gin:")
     reports[0] = reports[0].removeprefix("mine.gin:")
     assert len(reports) == len(FAULTS) >= 15
-    assert child.stderr.endswith(f"\n{len(FAULTS)} problems; nothing was run.\n")
+    assert child.stderr.endswith(f"\n{len(FAULTS)} problems; nothing was run. docs: faults\n")
     number = 1
     for report, (line, code, message, help) in zip(reports, FAULTS, strict=True):
         number += line.count("\n") + 1

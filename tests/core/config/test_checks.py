@@ -198,7 +198,7 @@ def test_the_report_reads_as_documented(toy: ModuleType):
         "        mode: Literal['fast', 'exact'] = 'fast', tolerance: float = 0.0,\n"
         "        options: dict[str, float] | None = None\n"
         f"        defined at toy_plugin.py:{line}\n"
-        "1 problem; nothing was run."
+        "1 problem; nothing was run. docs: faults#unknown-parameter"
     )
 
 
