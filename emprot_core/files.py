@@ -83,7 +83,12 @@ def write_hashed_text(path: Path, text: str) -> None:
 
 def write_hashed_json(path: Path, record: dict[str, Any]) -> None:
     """Write a record as JSON, atomically, with its hash under the key sha256."""
-    write_atomically(path, _self_hashed(record).encode())
+    write_atomically(path, hashed_json(record))
+
+
+def hashed_json(record: dict[str, Any]) -> bytes:
+    """What `write_hashed_json` writes."""
+    return (json.dumps({**record, "sha256": _digest(json.dumps(record))}, indent=1) + "\n").encode()
 
 
 def read_hashed_json(path: Path, **types: type) -> dict[str, Any]:
@@ -95,16 +100,20 @@ def read_hashed_json(path: Path, **types: type) -> dict[str, Any]:
     Raises:
         Damaged: the file no longer holds what was written, or is about something else.
     """
+    return hashed_record(path.read_bytes(), str(path), **types)
+
+
+def hashed_record(data: bytes, name: str, **types: type) -> dict[str, Any]:
+    """The same, of the content of such a file; `name` is what an error calls it."""
     try:
-        text = path.read_text()
-        record = json.loads(text)
+        record = json.loads(data)
         del record["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path} is damaged: it cannot be read ({error})") from error
-    if text != _self_hashed(record):
-        raise Damaged(f"{path} is damaged: its content differs from its SHA-256")
-    if wrong := [name for name, kind in types.items() if not isinstance(record.get(name), kind)]:
-        raise Damaged(f"{path} is damaged: it has no {wrong[0]}, or one of another type")
+        raise Damaged(f"{name} is damaged: it cannot be read ({error})") from error
+    if data != hashed_json(record):
+        raise Damaged(f"{name} is damaged: its content differs from its SHA-256")
+    if wrong := [entry for entry, kind in types.items() if not isinstance(record.get(entry), kind)]:
+        raise Damaged(f"{name} is damaged: it has no {wrong[0]}, or one of another type")
     return record
 
 
@@ -174,10 +183,6 @@ def sha256(path: Path) -> str:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
-
-
-def _self_hashed(record: dict[str, Any]) -> str:
-    return json.dumps({**record, "sha256": _digest(json.dumps(record))}, indent=1) + "\n"
 
 
 def _digest(text: str) -> str:

@@ -31,7 +31,7 @@ def fetch_store(url: str) -> Path:
         ModuleNotFoundError: fsspec, or what it needs for this kind of address, is not installed.
         StoreError: there is no such store, or a file is not the one that store.json speaks of.
     """
-    system, root = _open(url)
+    system, root = open_address(url)
     text = _read(system, f"{root}/store.json", url)
     meta = read_meta(text, Path(f"{url}/store.json"))
     folder = _cache() / "stores" / hashlib.sha256(text).hexdigest()
@@ -53,6 +53,26 @@ def fetch_store(url: str) -> Path:
     return folder
 
 
+def open_address(url: str) -> tuple[Any, str]:
+    """The file system of fsspec behind an address, and the path in it.
+
+    Raises:
+        ModuleNotFoundError: fsspec, or what it needs for this kind of address, is not installed.
+        StoreError: fsspec knows no such address.
+    """
+    try:
+        import fsspec
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{url} needs fsspec; pip install 'emprot[remote]'") from error
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:  # of s3fs, gcsfs and the like; the message names the package
+        raise ModuleNotFoundError(f"{url}: {error}") from error
+    except ValueError as error:
+        raise StoreError(f"{url} is no address that fsspec knows: {error}") from error
+    return system, root.rstrip("/")
+
+
 def _copy(system: Any, root: str, url: str, files: Mapping[str, tuple[int, str]], into: Path) -> None:
     for name, (size, digest) in files.items():
         path = into / name
@@ -65,20 +85,6 @@ def _copy(system: Any, root: str, url: str, files: Mapping[str, tuple[int, str]]
             raise StoreError(f"{url}/{name} cannot be read: {_told(error)}") from error
         if path.stat().st_size != size or sha256(path) != digest:
             raise StoreError(f"{url}/{name} is not the file that store.json speaks of; copy or prepare the store again")
-
-
-def _open(url: str) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{url} needs fsspec; pip install 'emprot[remote]'") from error
-    try:
-        system, root = fsspec.core.url_to_fs(url)
-    except ImportError as error:  # of s3fs, gcsfs and the like; the message names the package
-        raise ModuleNotFoundError(f"{url}: {error}") from error
-    except ValueError as error:
-        raise StoreError(f"{url} is no address that fsspec knows: {error}") from error
-    return system, root.rstrip("/")
 
 
 def _read(system: Any, path: str, url: str) -> bytes:

@@ -18,6 +18,7 @@ from emprot_core.batch import Batch
 from emprot_core.contracts import Tested
 
 EVENTS = (
+    "on_run_start",  # jobs.Train holds the lock of trainer.run.directory, and has read nothing in it yet
     "on_fit_start",
     "on_epoch_start",
     "on_step_start",
@@ -27,8 +28,10 @@ EVENTS = (
     "on_validation_step_end",
     "on_validation_end",
     "on_epoch_end",
+    "on_save_end",  # all that was asked of request_save is written, such as a checkpoint of trainer.step
     "on_fit_end",
     "on_test_end",  # jobs.Train scored the best weights on the test split; result.json is not written yet
+    "on_run_end",  # result.json is written, now or by an earlier start; or EMPROTTrainer.train is over
     "on_exception",  # trainer.exception holds the error
 )
 

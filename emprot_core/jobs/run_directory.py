@@ -8,6 +8,7 @@ from emprot_core.checkpoint import CheckpointStore
 from emprot_core.config import load_text
 from emprot_core.distributed import any_rank, rank
 from emprot_core.files import Damaged, read_hashed_json, write_hashed_json, write_hashed_text
+from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.code_version import versions
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.jobs.log_file import LogFile
@@ -70,6 +71,19 @@ class RunDirectory:
     @property
     def config_digest(self) -> str:
         return self._context.config.digest()
+
+    def info(self, data_digest: str) -> RunInfo:
+        """What the trainer and its hooks know about the run."""
+        config = self._context.config
+        return RunInfo(
+            directory=self.path,
+            device=self._context.device,
+            seed=self._context.seed,
+            config=config.text(),
+            hparams=config.own(),
+            config_digest=self.config_digest,
+            data_digest=data_digest,
+        )
 
     def result(self) -> dict[str, Any] | None:
         """The result.json of an earlier run here, or None. If it is damaged, the log says so."""

@@ -11,7 +11,6 @@ from emprot_core.distributed import barrier, gather
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.beside_baselines import check_names, score_baselines
 from emprot_core.evaluation.verdict import best_baseline
-from emprot_core.hooks.base import RunInfo
 from emprot_core.jobs.banner import banner
 from emprot_core.jobs.check_parts import check_parts
 from emprot_core.jobs.conclude import details_of, log_test, score_test_split, tell_hooks
@@ -77,21 +76,26 @@ class Train:
             RunRefused: the directory is in use, or holds a run with another config.
         """
         with RunDirectory(context) as directory:
-            if self._is_finished(directory):
-                return 0
-            self._prepare(context, directory)
-            _log.info(banner(self.trainer, self.data, context))
-            self._fit_baselines(context, directory)
-            try:
-                self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
-            except Exception as error:
-                if isinstance(error, DeviceOutOfMemory):
-                    error.add_note(f"Train.data is {context.config.get('Train.data')}")
-                self._record_failure(directory, error)
-                raise
-            barrier()  # wait until the last checkpoints are written
-            directory.write_operative_config()
-            return self._conclude(context, directory)
+            self.trainer.run = directory.info(self.data.digest)
+            self.trainer.hooks.emit("on_run_start", self.trainer)
+            status = 0 if self._is_finished(directory) else self._train(context, directory)
+            self.trainer.hooks.emit("on_run_end", self.trainer)
+            return status
+
+    def _train(self, context: RunContext, directory: RunDirectory) -> int:
+        self._prepare(context, directory)
+        _log.info(banner(self.trainer, self.data, context))
+        self._fit_baselines(context, directory)
+        try:
+            self.trainer.fit(self.data.loader("train", seed=context.seed), self._validation_loader())
+        except Exception as error:
+            if isinstance(error, DeviceOutOfMemory):
+                error.add_note(f"Train.data is {context.config.get('Train.data')}")
+            self._record_failure(directory, error)
+            raise
+        barrier()  # wait until the last checkpoints are written
+        directory.write_operative_config()
+        return self._conclude(context, directory)
 
     def _is_finished(self, directory: RunDirectory) -> bool:
         if (earlier := directory.result()) is None or earlier["status"] != "finished":
@@ -104,20 +108,11 @@ class Train:
         return True
 
     def _prepare(self, context: RunContext, directory: RunDirectory) -> None:
-        config = context.config
         give_class_counts(self.data, self.trainer.model, self.trainer.forward_loss.loss)
         if context.init_from is not None:
             take_weights(self.trainer.model, context.init_from)
         self.trainer.attach(
-            RunInfo(
-                directory=directory.path,
-                device=context.device,
-                seed=context.seed,
-                config=config.text(),
-                hparams=config.own(),
-                config_digest=config.digest(),
-                data_digest=self.data.digest,
-            ),
+            self.trainer.run,
             MetricsLog(directory.path / "metrics.jsonl", directory.lock.check_held),
             StepsLog(directory.path),
         )

@@ -88,6 +88,7 @@ class EMPROTTrainer:
         self._trainer.fit(train_loader, val_loader)
         if test_loader is not None:
             self.test_metrics = self._score_test(test_loader)
+        self._trainer.hooks.emit("on_run_end", self._trainer)
         if val_loader is None:
             return self._trainer.epoch_sums.means()["total_loss"]
         return self._trainer.best.get("val/total_loss", math.nan)

@@ -88,7 +88,7 @@ class Trainer:
         self.exception: BaseException | None = None
         self.is_best = self.is_checked = self._has_started = False
         self._loaded: State | None = None
-        self._saves: list[Callable[[State], None]] = []
+        self._saves: dict[Callable[[State], None], None] = {}  # in the order of the requests, each once
 
     def fit(self, train_loader: Iterable[Batch] | StepLoader, val_loader: Iterable[Batch] | None = None) -> None:
         """Train until max_epochs, max_steps or a hook's request to stop. `stop` gives the reason for an early end."""
@@ -127,15 +127,15 @@ class Trainer:
 
     def request_save(self, write: Callable[[State], None]) -> None:
         """Ask for one call of `write(state)` by `write_saves`. All ranks must ask for the same."""
-        if write not in self._saves:
-            self._saves.append(write)
+        self._saves[write] = None
 
     def write_saves(self) -> None:
         """Collect the state once, and call every `write` that was asked for with it."""
         if self._saves:
-            state, saves, self._saves = self.state_dict(), self._saves, []
+            state, saves, self._saves = self.state_dict(), self._saves, {}
             for write in saves:
                 write(state)
+            self.hooks.emit("on_save_end", self)
 
     def state_dict(self) -> State:
         """All that training needs to go on bit for bit, once it has started. All ranks must call it."""

@@ -6,6 +6,7 @@ from .clip_gradients import ClipGradients
 from .compile import Compile
 from .early_stopping import EarlyStopping
 from .ema import EMA
+from .mirror import Mirror
 from .mixed_precision import MixedPrecision
 from .non_finite import NonFinite
 from .preemption import Preemption
@@ -21,6 +22,7 @@ __all__ = [
     "ClipGradients",
     "Compile",
     "EarlyStopping",
+    "Mirror",
     "MixedPrecision",
     "NonFinite",
     "Preemption",

@@ -35,6 +35,23 @@ def test_events_come_in_the_documented_order(make_batch, make_trainer) -> None:
     ]  # fmt: skip
 
 
+def test_hooks_are_told_once_what_was_asked_for_is_written(make_batch, make_trainer) -> None:
+    events = []
+
+    class Saves(Hook):
+        def on_step_end(self, trainer) -> None:
+            trainer.request_save(self.write)
+
+        def write(self, state) -> None:
+            events.append(state["step"])
+
+        def on_save_end(self, trainer) -> None:
+            events.append(f"written at {trainer.step}")
+
+    make_trainer(Saves()).fit([make_batch(i) for i in range(2)])
+    assert events == [1, "written at 1", 2, "written at 2"]
+
+
 def test_an_exception_is_told_to_the_hooks_and_rises(make_batch, make_trainer) -> None:
     class Breaks(Hook):
         def on_step_end(self, trainer) -> None:
