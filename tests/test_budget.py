@@ -15,7 +15,7 @@ from places import CORE, PLUGINS, ROOT
 MAX_LINES_IN_A_FILE = 200
 MAX_CODE_LINES_IN_A_FUNCTION = 40
 MAX_CODE_LINES = {
-    "emprot_core": 8906,
+    "emprot_core": 8919,
     "emprot_core/checkpoint": 213,
     "emprot_core/config": 1693,
     "emprot_core/data": 1044,
@@ -23,7 +23,7 @@ MAX_CODE_LINES = {
     "emprot_core/hooks": 156,
     "emprot_core/jobs": 2052,
     "emprot_core/kernels": 105,
-    "emprot_core/training": 668,
+    "emprot_core/training": 681,
     "plugins": 10162,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)

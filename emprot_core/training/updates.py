@@ -13,6 +13,7 @@ from emprot_core.conformance.training import check_owns, make
 from emprot_core.contracts import Flattens, NamedParameters, Optimizer, Scheduler
 from emprot_core.distributed import copy_from_rank_0, max_over_ranks, sum_each_over_ranks, world_size
 from emprot_core.hooks.base import MakeContext
+from emprot_core.training.memory import keep_freed_memory
 from emprot_core.training.sums import MetricSums
 
 
@@ -42,6 +43,7 @@ class Updates:
             self.optimizer.flatten()
         self.parameters: list[nn.Parameter] = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.gradients = _gradients_of(self.parameters)
+        keep_freed_memory()
         self.scheduler: Any = None
         if scheduler is not None:
             arguments = (self.optimizer, num_steps)
