@@ -1,11 +1,12 @@
 """The pre-norm transformer sublayers that every mixing is made of."""
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from emprot_core.breach import broken
 from emprot_core.contracts import Attention
-from emprot_core.kernels import Linear
+from emprot_core.kernels import Linear, linear
 
 
 class AttentionLayer(nn.Module):
@@ -23,14 +24,19 @@ class AttentionLayer(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
         """queries (batch, q, D), keys (batch, k, D), mask bool, broadcast to (batch, q, k) -> (batch, q, D)."""
-        q = self.to_query(self.norm(queries))
-        k, v = self.to_key_value(self.norm(keys)).chunk(2, dim=-1)
-        q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=self.num_heads) for x in (q, k, v))
+        q, k, v = (rearrange(x, "b t (h d) -> b h t d", h=self.num_heads) for x in self._project(queries, keys))
         mixed = self.attention(q, k, v, mask=rearrange(mask, "b q k -> b 1 q k"), bias=bias)
         if not isinstance(mixed, Tensor) or mixed.shape != q.shape:
             wanted = f"a tensor (batch, heads, queries, head size) = {tuple(q.shape)}"
             raise broken(self.attention, wanted, mixed, "give a row for each query and head, of the width of v")
         return queries + self.dropout(self.to_output(rearrange(mixed, "b h t d -> b t (h d)")))
+
+    def _project(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
+        if queries is keys:
+            weight = torch.cat([self.to_query.weight, self.to_key_value.weight])
+            bias = torch.cat([self.to_query.bias, self.to_key_value.bias])
+            return linear(self.norm(queries), weight, bias).chunk(3, dim=-1)
+        return self.to_query(self.norm(queries)), *self.to_key_value(self.norm(keys)).chunk(2, dim=-1)
 
 
 class FeedForward(nn.Module):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from emprot_plugins.mixings.layers import AttentionLayer
 
 from emprot_core import registry
 from emprot_core.kernels import einsum, sdpa
@@ -140,6 +141,22 @@ def test_axial_computes_of_the_last_layer_the_last_frame_alone_and_nothing_is_lo
         x = torch.stack([over_frames(x[:, :, n], x[:, :, n], mask[:, None, :, n]) for n in range(6)], dim=2)
         x = torch.stack([over_residues(x[:, t], x[:, t], mask[:, None, t]) for t in range(5)], dim=1)
     torch.testing.assert_close(context, mixing.norm(x[:, -1]))
+
+
+@pytest.mark.parametrize("num_queries", [1, 5])
+def test_a_layer_gives_the_same_by_each_way_it_computes(num_queries: int) -> None:
+    """Queries that are the keys themselves have a way of their own."""
+    layer = AttentionLayer(D, 2, 0.0, einsum).double()
+    torch.nn.init.normal_(layer.to_key_value.bias)
+    (keys, mask), found = (x[:, :, 0] for x in tokens()), []
+    mask[0] = False
+    for queries in (keys if num_queries == 5 else keys[:, -1:], keys[:, -2:]):
+        layer.zero_grad()
+        out = layer(queries, keys, mask[:, None])[:, -1:]
+        out.square().sum().backward()
+        found.append([out, *(p.grad.clone() for p in layer.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("name", ["Axial", "CrossTemporal"])
