@@ -136,7 +136,8 @@ def test_axial_computes_of_the_last_layer_the_last_frame_alone_and_nothing_is_lo
     mixing, (x, mask) = build_mixing("Axial", recorder), tokens()
     context = mixing(x, mask)
     head = D // 2
-    assert recorder.queries == [(18, 2, 5, head), (15, 2, 6, head), (18, 2, 1, head), (3, 2, 6, head)]
+    # Where a residue has one query, the heads are the queries, and see the tokens themselves.
+    assert recorder.queries == [(18, 2, 5, head), (15, 2, 6, head), (18, 1, 2, D), (3, 2, 6, head)]
     for over_frames, over_residues in zip(mixing.over_frames, mixing.over_residues, strict=True):
         x = torch.stack([over_frames(x[:, :, n], x[:, :, n], mask[:, None, :, n]) for n in range(6)], dim=2)
         x = torch.stack([over_residues(x[:, t], x[:, t], mask[:, None, t]) for t in range(5)], dim=1)
@@ -145,7 +146,7 @@ def test_axial_computes_of_the_last_layer_the_last_frame_alone_and_nothing_is_lo
 
 @pytest.mark.parametrize("num_queries", [1, 5])
 def test_a_layer_gives_the_same_by_each_way_it_computes(num_queries: int) -> None:
-    """Queries that are the keys themselves have a way of their own."""
+    """One query has a way of its own, and so have queries that are the keys themselves."""
     layer = AttentionLayer(D, 2, 0.0, einsum).double()
     torch.nn.init.normal_(layer.to_key_value.bias)
     (keys, mask), found = (x[:, :, 0] for x in tokens()), []
