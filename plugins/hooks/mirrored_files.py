@@ -67,11 +67,12 @@ class MirroredFiles:
         if there is None:
             if own and not own["is_whole"]:
                 raise EmprotError(f"{url} is empty, but {self.directory} is half copied from there; remove it")
-            own = own or self._set_own(uuid.uuid4().hex, is_whole=True)
-            self._write_record(own["run"], {})
+            run = own.get("run", uuid.uuid4().hex)
+            self._write_record(run, {})
+            self._set_own(run, is_whole=True)
             return
         holds_run = any((self.directory / name).exists() for name in ("config.gin", INDEX))
-        if (own or holds_run) and own.get("run") != there["run"]:
+        if (own or holds_run) and there["files"] and own.get("run") != there["run"]:
             raise EmprotError(
                 f"{url} has the copy of another run than that in {self.directory}; give each run an address of its "
                 "own, or take an empty run.directory to go on with that copy"
@@ -178,9 +179,8 @@ class MirroredFiles:
         except FileNotFoundError:
             return {}
 
-    def _set_own(self, run: str, is_whole: bool) -> dict[str, Any]:
-        write_hashed_json(self.directory / RECORD, own := {"run": run, "is_whole": is_whole})
-        return own
+    def _set_own(self, run: str, is_whole: bool) -> None:
+        write_hashed_json(self.directory / RECORD, {"run": run, "is_whole": is_whole})
 
     def _record(self) -> dict[str, Any] | None:
         data = self._far.read(RECORD)

@@ -10,6 +10,8 @@ from emprot_core.data.remote_store import open_address
 from emprot_core.errors import EmprotError
 
 _BLOCK = 2**20
+_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory")
+"""Kinds of address where a file appears whole or not at all, and which need no folders."""
 
 
 class Unreachable(EmprotError):
@@ -26,6 +28,7 @@ class RemoteFolder:
         """
         self.url = url.rstrip("/")
         self._system, self._root = open_address(self.url)
+        self._is_object_store = self.url.partition("://")[0] in _OBJECT_STORES
 
     def read(self, name: str) -> bytes | None:
         """The content of a file, or None if there is none."""
@@ -46,16 +49,17 @@ class RemoteFolder:
         return ""
 
     def put(self, name: str, content: Path | bytes, is_new: bool = False) -> None:
-        """Put a file. If it is not new it replaces another at once, on file systems that would tear it too."""
+        """Put a file. One that is not new replaces another at once."""
         there = f"{self._root}/{name}"
-        beside = there if is_new else f"{there}.partial"
+        beside = there if is_new or self._is_object_store else f"{there}.partial"
         with self._naming(name, "written"):
-            self._system.makedirs(there.rpartition("/")[0], exist_ok=True)
+            if not self._is_object_store:
+                self._system.makedirs(there.rpartition("/")[0], exist_ok=True)
             if isinstance(content, Path):
                 self._system.put_file(str(content), beside)
             else:
                 self._system.pipe_file(beside, content)
-            if not is_new:
+            if beside != there:
                 self._system.mv(beside, there)
 
     def remove(self, name: str) -> None:
