@@ -131,6 +131,21 @@ class HasVocabularyArrays(Protocol):
         """The array of that name, whose first axis is C as a rule, or None."""
 
 
+class SampledWindows(NamedTuple):
+    """How many windows of a split are used, and how many it has."""
+
+    windows: int
+    of: int
+
+
+@runtime_checkable
+class SamplesWindows(Protocol):
+    """Data that use a sample of the windows of a large split."""
+
+    def sampled(self) -> Mapping[str, SampledWindows]:
+        """By split, for those of which all_windows gives a part. Training itself takes every window."""
+
+
 class DataSplit(Protocol):
     """Divides a store's frames into train, validation and test."""
 

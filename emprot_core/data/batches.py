@@ -11,7 +11,7 @@ from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
 from emprot_core.data.windows import Windows
 
-_OPEN_VIEWS = 4096  # creating a view of the memory map costs as much as reading a window, so keep this many open
+_KNOWN_GROUPS = 4096  # a hash of a protein's name costs as much as reading a window, so keep this many
 
 
 class Located(NamedTuple):
@@ -48,15 +48,10 @@ class Gather:
         self._residues = np.arange(self.num_residues.max())
         steps = np.nan_to_num(store.index["time_step_ns"], nan=0.0)
         self._time_steps_ns = steps.astype(np.float32)
-        self._open = lru_cache(_OPEN_VIEWS)(store.ids)
-        self._group = lru_cache(_OPEN_VIEWS)(lambda trajectory: group_id(str(store.index["group"][trajectory])))
+        self._group = lru_cache(_KNOWN_GROUPS)(lambda trajectory: group_id(str(store.index["group"][trajectory])))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "store": self.store,
-            "windows": self.windows,
-            "past": self.past,
-        }  # a pickled view would include its frames
+        return {"store": self.store, "windows": self.windows, "past": self.past}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -120,7 +115,8 @@ class Gather:
         length = self.past + self.windows.history + self.windows.horizon
         firsts = (located.first_frame - self.past).tolist()
         places = zip(located.trajectory.tolist(), firsts, strict=True)
-        frames = [self._open(trajectory)[max(0, first) : first + length] for trajectory, first in places]
+        read = self.store.frames
+        frames = [read(trajectory, max(0, first), first + length) for trajectory, first in places]
         if is_even:
             ids = np.concatenate(frames).reshape(len(frames), length, width)
         else:

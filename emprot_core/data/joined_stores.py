@@ -51,6 +51,11 @@ class JoinedStores:
         store, row = self._place(trajectory)
         return store.ids(row)
 
+    def frames(self, trajectory: int, start: int, stop: int) -> np.ndarray:
+        """As TrajectoryStore.frames."""
+        store, row = self._place(trajectory)
+        return store.frames(row, start, stop)
+
     def original_ids(self, ids: np.ndarray) -> np.ndarray:
         """As TrajectoryStore.original_ids. The stores share one vocabulary, so the first store answers for all."""
         return self.stores[0].original_ids(ids)

@@ -70,11 +70,12 @@ class WindowLoader:
         Raises:
             StoreError: an ID is out of range, or (in one process) all windows of a step lack a valid target.
         """
-        order = self.gather.windows.epoch_order(self.seed, epoch)
+        windows = self.gather.windows
+        order = windows.epoch_order(self.seed, epoch)
         per_step = self._windows_per_step(grad_accum_steps)
         for start in range(int(first_step * per_step), order.num_items, _STEPS_AT_ONCE * per_step):
             positions = np.arange(start, min(start + _STEPS_AT_ONCE * per_step, order.num_items))
-            located = self.gather.locate(order(positions))
+            located = self.gather.locate(windows.numbers(order(positions)))
             step = np.arange(len(positions)) // per_step
             by_size = located.take(np.lexsort((located.residues, step)))
             for first in range(0, len(positions), per_step):
@@ -91,7 +92,8 @@ class WindowLoader:
         """
         span = self.eval_batch_size * self.world_size
         for start in range(self.rank, self.num_windows, span):
-            batch = self.gather(np.arange(start, min(start + span, self.num_windows), self.world_size))
+            positions = np.arange(start, min(start + span, self.num_windows), self.world_size)
+            batch = self.gather(self.gather.windows.numbers(positions))
             if has_target(batch):
                 yield batch
 

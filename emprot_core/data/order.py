@@ -81,6 +81,17 @@ def draws_of_epoch(counts: np.ndarray, weights: np.ndarray) -> int:
     return round(float((counts * weights).sum()))
 
 
+def one_of_each(num_items: int, num_drawn: int, seed: int) -> np.ndarray:
+    """(num_drawn,) ascending numbers of items: [0, num_items) in parts of equal size, and one drawn from each part.
+
+    So items that lie in the order of trajectory and time are covered evenly. All, if there are no more than num_drawn.
+    """
+    if num_items <= num_drawn:
+        return np.arange(num_items)
+    ends = np.arange(num_drawn + 1) * num_items // num_drawn
+    return np.random.default_rng((seed, num_items)).integers(ends[:-1], ends[1:])
+
+
 def _scramble(numbers: np.ndarray) -> np.ndarray:
     """A 64-bit mix in which every input bit reaches every output bit (the finaliser of SplitMix64)."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from emprot_core.contracts import Split
 from emprot_core.data.checked_files import holds
+from emprot_core.data.frame_reader import FrameReader
 from emprot_core.data.remote_store import fetch_store, is_remote
 from emprot_core.data.store_format import (
     CLASS_IDS,
@@ -42,6 +44,9 @@ __all__ = [
     "split_array",
 ]
 
+MAPPED_BYTES = 1 << 30
+"""Windows of a larger store are read from its files, because a memory map of it would slowly fill the memory."""
+_OPEN_FILES, _OPEN_VIEWS = 256, 4096  # a view of the map costs as much as reading a window, so keep this many
 _CHANGED = "was changed since it was written: its SHA-256 is not {}; copy or prepare the store again"
 
 
@@ -73,6 +78,9 @@ class TrajectoryStore:
         self._files: Mapping[str, tuple[int, str]] = meta["files"]
         self._check_files(meta["files"], verify)
         self._shards: dict[int, np.ndarray] = {}
+        self._reader = lru_cache(_OPEN_FILES)(self._new_reader)
+        self._view = lru_cache(_OPEN_VIEWS)(self.ids)
+        self._is_mapped = sum(size for size, _ in meta["files"].values()) <= MAPPED_BYTES
         self.index = self._open("index.npy")
         check_index(self.directory, self.index)
         self._shard_of, self._offset = self.index["shard"], self.index["offset"]
@@ -96,6 +104,15 @@ class TrajectoryStore:
         frames, residues = int(self._num_frames[trajectory]), int(self._num_residues[trajectory])
         start = int(self._offset[trajectory])
         return self._shard(int(self._shard_of[trajectory]))[start : start + frames * residues].reshape(frames, residues)
+
+    def frames(self, trajectory: int, start: int, stop: int) -> np.ndarray:
+        """(frames, residues) cluster IDs of the frames [start, stop) that the trajectory has, read-only."""
+        if self._is_mapped:
+            return self._view(trajectory)[start:stop]
+        residues = int(self._num_residues[trajectory])
+        count = max(0, min(stop, int(self._num_frames[trajectory])) - start)
+        reader = self._reader(int(self._shard_of[trajectory]))
+        return reader.read(int(self._offset[trajectory]) + start * residues, count * residues).reshape(count, residues)
 
     def original_ids(self, ids: np.ndarray) -> np.ndarray:
         """IDs of any shape as the tokenizer or the user numbered them, before the store was compacted, if it was.
@@ -166,6 +183,9 @@ class TrajectoryStore:
         if shard not in self._shards:
             self._shards[shard] = self._open(shard_name(shard))
         return self._shards[shard]
+
+    def _new_reader(self, shard: int) -> FrameReader:
+        return FrameReader(self.directory / shard_name(shard), self._shard(shard))
 
     def _check_files(self, files: Mapping[str, tuple[int, str]], verify: bool) -> None:
         for name, (size, digest) in files.items():

@@ -6,13 +6,14 @@ may be targets. A window belongs to the split if at least one of its targets lie
 masked. So horizon h counts every window whose target at h lies in the span, and histories may read frames before it.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from emprot_core.contracts import Split
-from emprot_core.data.order import EpochOrder, WeightedOrder, draws_of_epoch
+from emprot_core.data.order import EpochOrder, WeightedOrder, draws_of_epoch, one_of_each
 from emprot_core.errors import EmprotError
 
 SPAN_DTYPE = np.dtype([("trajectory", np.int64), ("start", np.int64), ("stop", np.int64)])
@@ -74,9 +75,26 @@ class Windows:
         counts = np.maximum(0, (self.spans["stop"] - 2 - self._first) // stride + 1)
         self._ends = np.cumsum(counts)
         self._weights = weights
+        self._sample: np.ndarray | None = None
+        self.num_in_all = int(self._ends[-1]) if len(self._ends) else 0
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self.num_in_all if self._sample is None else len(self._sample)
+
+    def sample(self, num_windows: int | None, seed: int) -> "Windows":
+        """So many of these windows, spread evenly over trajectories and time, or all if there are no more (None: all).
+
+        They keep their numbers. Each is taken once, whatever its weight.
+        """
+        if num_windows is None or len(self) <= num_windows:
+            return self
+        sampled = copy.copy(self)
+        sampled._sample, sampled._weights = one_of_each(len(self), num_windows, seed), None
+        return sampled
+
+    def numbers(self, positions: np.ndarray) -> np.ndarray:
+        """The numbers of the windows at these positions in [0, len) of the order of the data."""
+        return positions if self._sample is None else self._sample[positions]
 
     @property
     def epoch_size(self) -> int:
@@ -90,7 +108,7 @@ class Windows:
         return WeightedOrder(self._counts(), self._weights, seed, epoch)
 
     def locate(self, window_ids: np.ndarray) -> WindowPlaces:
-        """The places of the windows with these numbers (B,) in [0, len). Each costs O(log spans)."""
+        """The places of the windows with these numbers (B,) in [0, num_in_all). Each costs O(log spans)."""
         span = np.searchsorted(self._ends, window_ids, side="right")
         from_end = self._ends[span] - window_ids
         counts = self._ends[span] - np.where(span > 0, self._ends[span - 1], 0)

@@ -1,16 +1,17 @@
 """Scores a model and the baselines that it must beat, on the same targets."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from emprot_core.conformance.baselines import check_names as check_each_has_a_name
-from emprot_core.contracts import Baseline, Data, Forecaster, Score, Split
+from emprot_core.contracts import Baseline, Data, Forecaster, SampledWindows, SamplesWindows, Score, Split
 from emprot_core.errors import EmprotError
 from emprot_core.evaluation.forecast import MODEL
 from emprot_core.evaluation.further_scores import FurtherScores
+from emprot_core.evaluation.intervals import ends, of_sample
 from emprot_core.evaluation.scored_windows import group_names
 from emprot_core.evaluation.scores import Scores, score
 from emprot_core.evaluation.token_scores import MAX_NUMBERS, TokenScores
@@ -28,8 +29,13 @@ def check_names(baselines: Sequence[Forecaster]) -> None:
         raise EmprotError(f"two forecasters are named {min(twice)!r}; list each baseline once, under its own name")
 
 
+def samples_of(data: Data) -> Mapping[str, SampledWindows]:
+    """The splits of which a part of the windows is scored or, of training, is what baselines are fitted on."""
+    return data.sampled() if isinstance(data, SamplesWindows) else {}
+
+
 def fit(baseline: Baseline, data: Data) -> None:
-    """Fit a baseline on all windows of the training (and validation) split. Every rank fits the same.
+    """Fit a baseline on the training (and validation) windows, or the data's sample of them, alike on every rank.
 
     Raises:
         EmprotError: the training split has no windows.
@@ -71,11 +77,24 @@ class Judged(NamedTuple):
     scores: dict[str, Scores]  # by forecaster
     tokens: TokenScores  # those of the first that is judged
     verdicts: dict[str, dict[str, Any]]  # what `judge` gives, by the name of the one that is judged
+    sample: SampledWindows | None = None  # None if all windows of the split were scored
 
     def test(self, name: str = MODEL) -> dict[str, Any]:
-        """What result.json holds under "test", in JSON values: {"model": Scores, "baselines": {name: Scores}, ...}."""
+        """What result.json holds under "test", in JSON values: {"model": Scores, "baselines": {name: Scores}, ...}.
+
+        Of a sample, "sampled" says how many windows it has, and where the NLL of all windows lies.
+        """
         others = {each: scores for each, scores in self.scores.items() if each not in self.verdicts}
-        return {MODEL: self.scores[name], "baselines": others, **self.verdicts[name]}
+        sampled = {} if self.sample is None else {"sampled": self._of_sample(self.sample)}
+        return {MODEL: self.scores[name], "baselines": others, **self.verdicts[name], **sampled}
+
+    def _of_sample(self, sample: SampledWindows) -> dict[str, Any]:
+        counts = self.tokens.counts.T
+        intervals = {
+            name: ends([of_sample(*each, sample.of) for each in zip(sums.T, counts, strict=True)])
+            for name, sums in self.tokens.frame_sums.items()
+        }
+        return {**sample._asdict(), "nll_bits": intervals}
 
 
 def score_beside_baselines(
@@ -103,7 +122,7 @@ def score_beside_baselines(
         each.merge()
         rivals = {name: own for name, own in scores.items() if name == each.model or name not in _names(judged)}
         verdicts[each.model] = judge(each, rivals, groups)
-    return Judged(scores, tokens[0], verdicts)
+    return Judged(scores, tokens[0], verdicts, samples_of(data).get(split))
 
 
 def _names(forecasters: Sequence[Forecaster]) -> list[str]:

@@ -84,6 +84,27 @@ def over_proteins(means: np.ndarray, further: Variance = NO_VARIANCE) -> Interva
     return _interval(float(means.mean()), variance + further.value, uncertainty)
 
 
+def of_sample(sums: np.ndarray, counts: np.ndarray, num_windows: int) -> Interval | None:
+    """The interval of the mean over all windows of a split, of which W were drawn; None for fewer than 2.
+
+    var = (1 - W / all) W / (W - 1) sum (s - mean n)^2 / (sum n)^2, the variance of a ratio (Cochran, "Sampling
+    Techniques", 1977, eq. 6.13). It takes the windows as drawn at random. Those that are spread evenly over a split
+    know its mean better, so the interval is rather too wide. How much proteins differ plays no part in it.
+
+    Args:
+        sums: (W,) over the tokens of each window.
+        counts: (W,) tokens of each window.
+        num_windows: of the split.
+    """
+    drawn, total = len(sums), counts.sum()
+    if drawn < 2 or not total:
+        return None
+    mean = float(sums.sum() / total)
+    spread = drawn / (drawn - 1) * float(((sums - mean * counts) ** 2).sum()) / float(total) ** 2
+    variance = max(0.0, 1 - drawn / num_windows) * spread
+    return _interval(mean, variance, variance**2 / (drawn - 1))
+
+
 def word_for(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
     """The verdict on gains with these ends of their intervals: better or worse only if all of them are."""
     if lows and all(low is not None and low > 0 for low in lows):

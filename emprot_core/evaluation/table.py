@@ -1,6 +1,6 @@
 """The table at the end of a run: the model beside all baselines, as plain text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from emprot_core.evaluation.scores import Scores
@@ -46,7 +46,17 @@ def format_scores(test: Mapping[str, Any], always_shown: Sequence[str] = ()) -> 
         if name in each.get("gains", {})
     ]
     further = [_further({name: rows[name] for name in rows if name in ("model", *forecasts, best)}, horizon)]
-    return "\n\n".join([*blocks, *filter(None, further), *gained])
+    return "\n\n".join([*blocks, *filter(None, further), *gained, *_sample_lines(test)])
+
+
+def _sample_lines(test: Mapping[str, Any]) -> Iterator[str]:
+    """How much of the split was scored, and how near the NLL of all its windows is, if it was a sample."""
+    if (sampled := test.get("sampled")) is None:
+        return
+    own = sampled["nll_bits"].get("model", {"low": [], "high": []})
+    widths = [(high - low) / 2 for low, high in zip(own["low"], own["high"], strict=True) if low is not None]
+    near = f"; over all of them the NLL of the model is within {max(widths):.3f} bits of this (95 %)" if widths else ""
+    yield f"scored on {sampled['windows']:,} of {sampled['of']:,} windows, spread evenly over the split{near}"
 
 
 def _block(columns: Mapping[str, Mapping[str, Values]], steps: Sequence[int], least_width: int, sign: str = "") -> str:

@@ -12,7 +12,7 @@ from emprot_core.checkpoint import CheckpointError, CheckpointStore
 from emprot_core.checkpoint.names import BEST
 from emprot_core.contracts import Baseline, Data, Score, SeenWindows, Tested
 from emprot_core.distributed import rank
-from emprot_core.evaluation.beside_baselines import applicable, score_beside_baselines, unseen_groups
+from emprot_core.evaluation.beside_baselines import applicable, samples_of, score_beside_baselines, unseen_groups
 from emprot_core.evaluation.forecast import ModelForecast
 from emprot_core.evaluation.further_scores import tell_of_data
 from emprot_core.evaluation.intervals import BETTER
@@ -85,6 +85,7 @@ def details_of(scored: Scored, trainer: Trainer, data: Data, directory: Path, gi
         "scored_step": scored.step,
         "test": scored.test,
         "splits": describe_splits(data),
+        "sampled": {split: sample._asdict() for split, sample in samples_of(data).items()},
         "vocabulary": {"name": data.vocabulary.name, "num_clusters": data.vocabulary.num_clusters},
         "score_version": SCORE_VERSION,
         "code": code_version(gin_file),

@@ -29,6 +29,13 @@ def choose(names: np.ndarray, patterns: Sequence[str] | None) -> np.ndarray:
     return np.unique(np.concatenate(list(_match(names, patterns, "trajectories").values())))
 
 
+def among_all(spans: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Spans (data.windows.SPAN_DTYPE) of the chosen trajectories, with their rows among all trajectories."""
+    rows = np.array(spans)
+    rows["trajectory"] = chosen[rows["trajectory"]]
+    return rows
+
+
 def weigh(names: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
     """(trajectories,) float64: the weight of the last pattern that matches each name, or 1 if none does.
 

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from emprot_core.conformance.data import spans_of
-from emprot_core.contracts import DataSplit, Split, StorePlace, TrajectoryFrames, Transitions
-from emprot_core.data.joined_stores import JoinedStores, open_stores
+from emprot_core.contracts import DataSplit, SampledWindows, Split, StorePlace, TrajectoryFrames, Transitions
+from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.loader import WindowLoader
 from emprot_core.data.windows import Windows
 from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .no_windows import explain_no_windows
-from .shuffled_stores import ShuffledStores
+from .sampled_frames import read_spans, sample_frames
+from .shuffled_stores import open_in_order
 from .training_parts import GatherWithParts, TrainingParts
-from .trajectory_names import choose, weigh
+from .trajectory_names import among_all, choose, weigh
 from .transition_counts import count_transitions
 
 
@@ -52,6 +53,9 @@ class TrajectoryWindows:
         weights: Mapping[str, float] | None = None,
         verify: bool = False,
         shuffle_frames: int | None = None,
+        max_fit_windows: int | None = 4_000,
+        max_eval_windows: int | None = 2_000,
+        sample_seed: int = 0,
     ):
         """
         Args:
@@ -70,6 +74,11 @@ class TrajectoryWindows:
             verify: check every ID, and the SHA-256 of the store's files even if they were checked before.
             shuffle_frames: a seed puts the frames of each trajectory into random order, as a control in which there is
                 nothing to learn about the dynamics. Each trajectory in use is then held in memory.
+            max_fit_windows: baselines are fitted on so many windows of a larger training split, spread evenly over it,
+                and classes and transitions counted in 4 frames for each of them. None takes all.
+            max_eval_windows: windows of a larger validation or test split that are scored, spread evenly over it; None
+                takes all. result.json says of how many.
+            sample_seed: seed of both choices.
 
         Raises:
             StoreError: a store is missing or damaged, or the stores have different vocabularies.
@@ -77,9 +86,7 @@ class TrajectoryWindows:
                 split does not fit the store.
         """
         self._given = [str(each) for each in ([store] if isinstance(store, str | Path) else store)]
-        self.store = open_stores(store, verify=verify)
-        if shuffle_frames is not None:
-            self.store = ShuffledStores(self.store, shuffle_frames)
+        self.store = open_in_order(self._given, verify, shuffle_frames)
         self.vocabulary, self.digest = self.store.vocabulary, self.store.digest
         if past < 0:
             raise EmprotError(f"past is {past}, expected 0 or more frames")
@@ -89,14 +96,15 @@ class TrajectoryWindows:
         index = self.store.index[chosen] if trajectories is not None else self.store.index
         self._num_frames = index["num_frames"]
         self.max_residues = int(index["num_residues"].max())
-        drawn = None if weights is None else weigh(names, weights)
+        drawn, sample = None if weights is None else weigh(names, weights), (max_fit_windows, sample_seed)
         spans = spans_of(split, index)
         self._windows: dict[str, Windows] = {}
         for name in get_args(Split):
-            rows = np.array(spans[name])
-            rows["trajectory"] = chosen[rows["trajectory"]]
+            rows = among_all(spans[name], chosen)
             weight = drawn[rows["trajectory"]] if drawn is not None and name == "train" else None
-            self._windows[name] = Windows(rows, frames, history, horizon, stride, weight, partial_history)
+            windows = Windows(rows, frames, history, horizon, stride, weight, partial_history)
+            self._windows[name] = windows if name == "train" else windows.sample(max_eval_windows, sample_seed)
+        self._fitted, self._sample = self._windows["train"].sample(*sample), sample
         self._parts = TrainingParts(self.store.index, self._windows["train"].spans)
 
     def num_windows(self, split: Split) -> int:
@@ -117,16 +125,29 @@ class TrajectoryWindows:
                 f"the weights of the {len(windows)} training windows add up to less than a half, expected a window an "
                 "epoch or more; raise TrajectoryWindows.weights"
             )
-        gather = GatherWithParts(self.store, windows, self.past, None if split == "test" else self._parts)
-        return WindowLoader(gather, self.batch_size, seed, self.eval_batch_size)
+        return WindowLoader(self._gather(split, windows), self.batch_size, seed, self.eval_batch_size)
+
+    def _gather(self, split: Split, windows: Windows) -> GatherWithParts:
+        return GatherWithParts(self.store, windows, self.past, None if split == "test" else self._parts)
 
     def all_windows(self, split: Split) -> WindowLoader:
         """Every window of a split once, in order and the same on every rank; baselines are fitted on these.
 
+        Of a large split these are a sample.
+
         Raises:
             EmprotError: the split has no windows.
         """
-        return self.loader(split).unsharded()
+        loader = self.loader(split)
+        if split == "train":
+            loader = WindowLoader(self._gather(split, self._fitted), self.batch_size, 0, self.eval_batch_size)
+        return loader.unsharded()
+
+    def sampled(self) -> dict[str, SampledWindows]:
+        """The splits of which a part of the windows is scored or, of training, is what baselines are fitted on."""
+        used = {**self._windows, "train": self._fitted}
+        sizes = {name: SampledWindows(len(w), w.num_in_all) for name, w in used.items()}
+        return {name: size for name, size in sizes.items() if size.windows < size.of}
 
     def split_contents(self, split: Split) -> list[TrajectoryFrames]:
         """The trajectories that have targets in a split, in the order of the store."""
@@ -146,9 +167,7 @@ class TrajectoryWindows:
     def class_counts(self) -> Tensor:
         """(C,) long: how often each class occurs in the frames of the training split that can be targets."""
         counts = np.zeros(self.vocabulary.num_clusters, np.int64)
-        for trajectory, start, stop in self._windows["train"].target_spans().tolist():
-            self.store.check_ids(trajectory)
-            ids = self.store.ids(trajectory)[start:stop]
+        for *_, ids in read_spans(self.store, self._counted_frames(self._windows["train"].target_spans())):
             counts += np.bincount(ids[ids >= 0], minlength=len(counts))
         return torch.from_numpy(counts)
 
@@ -167,4 +186,7 @@ class TrajectoryWindows:
 
         A part is a protein or, if the training has a single one, a fifth of its time.
         """
-        return count_transitions(self.store, self._windows["train"].spans, self._parts, max_lag)
+        return count_transitions(self.store, self._counted_frames(self._windows["train"].spans), self._parts, max_lag)
+
+    def _counted_frames(self, spans: np.ndarray) -> np.ndarray:
+        return sample_frames(spans, *self._sample)

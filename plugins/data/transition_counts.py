@@ -9,6 +9,7 @@ from emprot_core.contracts import Transitions
 from emprot_core.data.joined_stores import JoinedStores
 from emprot_core.data.store import TrajectoryStore
 
+from .sampled_frames import read_spans
 from .training_parts import TrainingParts
 
 _PENDING = 1 << 24  # entries that are gathered before equal ones are added up
@@ -19,12 +20,10 @@ def count_transitions(
 ) -> Transitions:
     """The transitions into the frames of the spans (data.windows.SPAN_DTYPE); the earlier frame may lie before them."""
     entries, num_pending = [np.zeros((5, 0), np.int64)], 0
-    for trajectory, start, stop in spans.tolist():
-        store.check_ids(trajectory)
-        ids = store.ids(trajectory)
+    for trajectory, start, stop, ids in read_spans(store, spans, before=max_lag):
         part = parts.of(np.full(stop - start, trajectory), np.arange(start, stop))
         for lag in range(1, max_lag + 1):
-            for counted in _count(ids, part, start, stop, lag):
+            for counted in _count(ids, part, lag):
                 entries.append(counted)
                 num_pending += counted.shape[1]
         if num_pending > _PENDING:
@@ -32,11 +31,17 @@ def count_transitions(
     return Transitions(*torch.from_numpy(_add_up(entries)))
 
 
-def _count(ids: np.ndarray, part: np.ndarray, start: int, stop: int, lag: int) -> Iterator[np.ndarray]:
-    """For each part in a span, the entries (5, E) of one lag; `part` is that of each frame of the span."""
-    first = max(start, lag)
-    for number in np.unique(part[first - start :]).tolist():
-        frames = first + np.flatnonzero(part[first - start :] == number)
+def _count(ids: np.ndarray, part: np.ndarray, lag: int) -> Iterator[np.ndarray]:
+    """For each part in a span, the entries (5, E) of one lag.
+
+    Args:
+        ids: (frames, N) of the span and of the frames before it.
+        part: (P,) that of each frame of the span.
+    """
+    begin = len(ids) - len(part)
+    skipped = max(0, lag - begin)  # frames of the span before which there are not so many
+    for number in np.unique(part[skipped:]).tolist():
+        frames = begin + skipped + np.flatnonzero(part[skipped:] == number)
         before, after = ids[frames - lag].astype(np.int64).ravel(), ids[frames].astype(np.int64).ravel()
         known = (before >= 0) & (after >= 0)
         width = max(1, int(ids.max()) + 1)

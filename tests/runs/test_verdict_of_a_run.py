@@ -33,11 +33,23 @@ def test_the_last_line_is_the_verdict_and_result_json_says_what_it_rests_on(caps
         assert all(low < bits < high for low, bits, high in zip(gain["low"], gain["bits"], gain["high"], strict=True))
     assert summary["splits"]["test"] == {"P28222": {"trajectories": 1, "frames": 50}}
     assert summary["score_version"] == 1
+    assert summary["sampled"] == {}
     assert set(summary["code"]) == {"version", "commit", "dirty"}
     with np.load("runs/debug/scores-test.npz", allow_pickle=False) as scores:
         assert scores["forecasters"].tolist() == ["markov", "interpolated", "model"]
         means = np.nanmean(scores["nll_bits_0"], axis=(1, 2), dtype=np.float64)
     assert means[2].tolist() == pytest.approx(summary["test"]["model"]["nll_bits"], rel=1e-6)
+
+
+def test_result_json_and_the_banner_tell_of_what_a_sample_was_taken(capsys) -> None:
+    bound = ("TrajectoryWindows.max_fit_windows=10", "TrajectoryWindows.max_eval_windows=5", "Trainer.max_steps=2")
+    assert main([DEBUG, *FEW, *bind(*bound)]) == 0
+    told = capsys.readouterr().err
+    assert "sample  10 of 21 train, 5 of 7 test windows: baselines and scores are of these" in told
+    assert "scored on 5 of 7 windows" in told
+    summary = result()
+    assert summary["sampled"]["train"] == {"windows": 10, "of": 21}
+    assert summary["test"]["sampled"]["nll_bits"].keys() == {"markov", "interpolated", "model"}
 
 
 def test_a_run_without_test_windows_names_the_command_that_judges_it(capsys) -> None:
