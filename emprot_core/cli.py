@@ -123,7 +123,7 @@ def _run(options: argparse.Namespace, loaded: "Config") -> int:
 
     if (told := launch(loaded, directory, options.arguments)) is not None:
         return _print(told)
-    return run_job(loaded, directory)
+    return run_job(loaded, directory, options.merge)
 
 
 def _tell(options: argparse.Namespace) -> int:

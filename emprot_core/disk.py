@@ -41,13 +41,16 @@ def make_directory(directory: Path) -> None:
         sync_directory(path.parent)
 
 
-def try_lock(descriptor: int, what: Path) -> bool:
+def try_lock(descriptor: int, what: Path, is_shared: bool = False) -> bool:
     """Lock an open file or directory against other processes; False if one of them has it.
 
     Where the file system has no locks, one warning says so.
+
+    Args:
+        is_shared: other processes may lock it too, if they share it as well.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

@@ -45,6 +45,7 @@ KINDS = {
     "hook": Kind("hooks", ("emprot_core.hooks.base:Hook",)),
     "job": Kind("jobs", (f"{_C}Job",)),
     "launcher": Kind("launchers", (f"{_C}Launcher",)),
+    "executor": Kind("executors", (f"{_C}Executor",)),
     "core": Kind(""),  # run and Trainer: what gin files bind without a folder
     "object": Kind(""),  # what plain gin filed: a selector of its own, and no contract
 }

@@ -90,6 +90,7 @@ def _add_config_options(add: Callable[..., Any]) -> None:
     add("--untrusted", action="store_true", help="with --check: tell what a stranger's file would do, and do nothing")
     add("--step", type=int, metavar="N", help="with --replay: which optimizer step, from 1 on")
     add("--fresh", action="store_true", help="take the next free run directory instead of going on in the one there is")
+    add("--merge", action="store_true", help="join what the shards of a job have made")
     add_short_flags(add)
     add("--debug", action="store_true", help="show tracebacks")
 

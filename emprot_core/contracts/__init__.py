@@ -28,7 +28,7 @@ from emprot_core.contracts.data import (
     Vocabulary,
 )
 from emprot_core.contracts.experts import Expert, LastIDs, Opinion, Past, Rows
-from emprot_core.contracts.jobs import LAUNCHED, Job, Launcher
+from emprot_core.contracts.jobs import LAUNCHED, Executor, Job, Launcher, MergesShards
 from emprot_core.contracts.losses import Loss, LossTerms, Metric, TokenScores
 from emprot_core.contracts.models import (
     Attention,
@@ -68,6 +68,7 @@ __all__ = [
     "CountsTransitions",
     "Data",
     "DataSplit",
+    "Executor",
     "Expert",
     "FactoredModel",
     "Flattens",
@@ -80,6 +81,7 @@ __all__ = [
     "Launcher",
     "Loss",
     "LossTerms",
+    "MergesShards",
     "Metric",
     "Mixing",
     "Model",

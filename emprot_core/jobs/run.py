@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from emprot_core.breach import check_method
+from emprot_core.breach import check_method, title
 from emprot_core.config import Config
-from emprot_core.contracts import Job, Launcher
+from emprot_core.contracts import Job, Launcher, MergesShards
 from emprot_core.distributed import barrier, find_device, process_group
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.randomness import seed_everything, use_deterministic_algorithms
@@ -54,8 +54,8 @@ def directory_of(config: Config, fresh: bool = False) -> Path:
     return _next_free(directory) if fresh else directory
 
 
-def run_job(config: Config, directory: Path) -> int:
-    """Build and run `run.job`.
+def run_job(config: Config, directory: Path, merge: bool = False) -> int:
+    """Build and run `run.job`, or join what its shards have made.
 
     Returns:
         The exit status: 0 if done, 2 if refused, 130 or 143 if the run left early and can be resumed.
@@ -78,7 +78,9 @@ def run_job(config: Config, directory: Path) -> int:
         barrier()  # all ranks must have found the next free directory before one of them makes it
         try:
             check_method(job := build_job(), "run", "context")
-            return job.run(context) or 0
+            if merge and not isinstance(job, MergesShards):
+                raise RunRefused(f"--merge joins what shards have made; run.job, {title(type(job))}, has none")
+            return (job.merge(context) if merge else job.run(context)) or 0
         except RunRefused as refusal:
             _log.error("error: %s\n  docs: %s", refusal, refusal.page)
             return REFUSED

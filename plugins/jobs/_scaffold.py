@@ -66,7 +66,7 @@ def test_a_gin_file_is_sound(path: Path, capsys: pytest.CaptureFixture[str]) -> 
     status = main(["--check", f"--gin_file={{path}}"])
     assert status == 0, capsys.readouterr().err
 '''
-PREPARE = ("tokenizer", "reader")
+PREPARE = ("tokenizer", "reader", "executor")
 _MODEL = "ProteinTransformerClassificationOnly"
 _BOUND = {
     "model": "Trainer.model = @{part}()\n{part}.num_clusters = %NUM_CLUSTERS\n{part}.future_horizon = %FUTURE_HORIZON",
@@ -86,6 +86,7 @@ _BOUND = {
     "Prepare.tokenizers = [@tokenizers.precomputed()]\nprecomputed.num_clusters = 50",
     "job": "run.job = @{part}()",
     "launcher": "run.launcher = @{part}()",
+    "executor": "Prepare.executor = @{part}()",
 }
 _ALONE, _OWN_MODEL = ("expert", "job", "launcher"), ("mixing", "attention")
 

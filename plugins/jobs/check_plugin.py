@@ -34,15 +34,18 @@ _TRAINING = {
 """What binds a part of each kind in debug.gin."""
 _SIZES = {"num_clusters": "%NUM_CLUSTERS", "future_horizon": "%FUTURE_HORIZON"}
 _METHODS = {"reader": ("read", "path"), "job": ("run", "context"), "launcher": ("submit", "command", "directory")}
-_PREPARED = {"tokenizer": "Prepare.tokenizers = [{new}]"}
+_PREPARED = {
+    "tokenizer": "Prepare.tokenizers = [{new}]",
+    "executor": "Prepare.executor = {new}\nPrepare.tokenizers = [@tokenizers.protein_blocks()]",
+}
 
 
 @register("job")
 class CheckPlugin:
     """Tries every component of a plugin on the embedded sample, and tells which ones keep the contract of their kind.
 
-    Models, losses and the like see a first batch of debug.gin, experts one of experts.gin, and a tokenizer encodes the
-    sample. Of readers, jobs and launchers only the methods are looked at. Nothing is trained, and nothing is left.
+    Models, losses and the like see a first batch of debug.gin, experts one of experts.gin, and tokenizers and executors
+    encode the sample. Of readers, jobs and launchers only the methods are looked at. Nothing is trained or left.
     """
 
     def __init__(self, module: str, bindings: Sequence[str] = ()):

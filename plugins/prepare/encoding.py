@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from emprot_core.contracts import Reader, Structure, Tokenizer
 from emprot_core.data.store_format import check_ids
 from emprot_core.errors import EmprotError
 
-from .parts import Part, id_type, part_stem, write_record, write_structure
+from .parts import Part, id_type, unfinished, write_record, write_structure
 from .reading import read_chunks, residue_sequence
 
 
@@ -33,22 +34,27 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
     Raises:
         EmprotError: the file is bad, or a tokenizer refuses it or gives wrong IDs; the message names the file.
     """
-    stem = part_stem(encoder.folder, name)
-    outputs = [_IdFile(stem.with_name(f"{stem.name}.{t.name}.ids"), t, path) for t in encoder.tokenizers]
-    first, num_frames, notes, started = None, 0, {}, time.process_time()
-    try:
-        for chunk in read_chunks(encoder.reader, path):
-            first = chunk if first is None else first
-            notes.update(dict.fromkeys(chunk.notes))
-            for output in outputs:
-                output.add(chunk, num_frames)
-            num_frames += len(chunk.coordinates)
-    except BaseException:
+    with unfinished(encoder.folder, name) as stem, ExitStack() as stack:
+        outputs = [_IdFile(stem.with_name(f"{stem.name}.{t.name}.ids"), t, path) for t in encoder.tokenizers]
         for output in outputs:
-            output.remove()
-        raise
+            stack.enter_context(output.file)
+        part, first = _encode(encoder.reader, name, path, outputs)
+        part = part._replace(structure_sha256=write_structure(stem, first))
+        write_record(stem, part, key)
+    return part
+
+
+def _encode(reader: Reader, name: str, path: Path, outputs: Sequence["_IdFile"]) -> tuple[Part, Structure]:
+    """Write the IDs; give the part without its structure, and the first chunk."""
+    first, num_frames, notes, started = None, 0, {}, time.process_time()
+    for chunk in read_chunks(reader, path):
+        first = chunk if first is None else first
+        notes.update(dict.fromkeys(chunk.notes))
+        for output in outputs:
+            output.add(chunk, num_frames)
+        num_frames += len(chunk.coordinates)
     for output in outputs:
-        output.close()
+        output.sync()
     assert first is not None
     spent = {output.name: output.seconds for output in outputs}
     part = Part(
@@ -65,11 +71,10 @@ def encode_trajectory(encoder: Encoder, name: str, path: Path, key: str) -> Part
         encode_s=spent,
         sha256={output.name: output.digest.hexdigest() for output in outputs},
         empty_residues={output.name: output.empty_residues() for output in outputs},
-        structure_sha256=write_structure(stem, first),
+        structure_sha256="",
         num_ends=0 if first.cluster_ids is not None else 4 * (1 + int((np.diff(first.segments) != 0).sum())),
     )
-    write_record(stem, part, key)
-    return part
+    return part, first
 
 
 def check_tokenizers(tokenizers: Sequence[Tokenizer]) -> None:
@@ -118,7 +123,7 @@ class _IdFile:
     def __init__(self, file: Path, tokenizer: Tokenizer, source: Path):
         self.tokenizer, self.source, self.name = tokenizer, source, tokenizer.name
         self.seconds, self.digest = 0.0, hashlib.sha256()
-        self._file = file.open("wb")
+        self.file = file.open("wb")
         self._seen: np.ndarray | None = None
 
     def add(self, chunk: Structure, first_frame: int) -> None:
@@ -140,17 +145,12 @@ class _IdFile:
         self._seen = known if self._seen is None else self._seen | known
         block = np.ascontiguousarray(ids, id_type(self.tokenizer)).data
         self.digest.update(block)
-        self._file.write(block)
+        self.file.write(block)
 
     def empty_residues(self) -> list[int]:
         return [] if self._seen is None else np.flatnonzero(~self._seen).tolist()
 
-    def close(self) -> None:
-        """Close the file, whose content is on the disk then."""
-        with self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def remove(self) -> None:
-        self._file.close()
-        Path(self._file.name).unlink(missing_ok=True)
+    def sync(self) -> None:
+        """Put the content on the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())

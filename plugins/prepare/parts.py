@@ -7,7 +7,11 @@ or by other tokenizers.
 
 import hashlib
 import logging
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +19,7 @@ import numpy as np
 
 from emprot_core.contracts import Structure, Tokenizer
 from emprot_core.data.structures import residue_table
+from emprot_core.disk import sync_directory
 from emprot_core.files import Damaged, fault_of, read_hashed_json, sha256, write_hashed_json, written_atomically
 
 _log = logging.getLogger("emprot")
@@ -67,12 +72,32 @@ def find_part(folder: Path, name: str, key: str) -> Part | None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes have left: files without a record, and stores that were not published."""
-    finished = {path.stem for path in folder.glob("*.json")}
+    finished = {path.name.partition(".")[0] for path in folder.glob("*.json")}
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.suffix == ".partial" or path.name.partition(".")[0] not in finished:
             path.unlink()
+
+
+@contextmanager
+def unfinished(folder: Path, name: str) -> Iterator[Path]:
+    """The stem for the files of a part that is being made, in a folder of their own.
+
+    When the block has ended they are renamed into the folder of parts, the record last. So a trajectory may be encoded
+    twice at a time, by a worker that was believed lost: the files are the same.
+    """
+    stem = part_stem(folder, name)
+    own = Path(tempfile.mkdtemp(".partial", f".{stem.name}.", folder))
+    try:
+        yield own / stem.name
+        for is_record in (False, True):
+            for path in list(own.iterdir()):
+                if (path.suffix == ".json") == is_record:
+                    os.replace(path, folder / path.name)
+            sync_directory(folder)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def part_ids(folder: Path, part: Part, tokenizer: Tokenizer) -> np.ndarray:

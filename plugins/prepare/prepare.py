@@ -4,26 +4,22 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from emprot_core.breach import ContractBroken
-from emprot_core.contracts import DataSplit, Reader, Tokenizer
+from emprot_core.contracts import DataSplit, Executor, Reader, Tokenizer
 from emprot_core.data.store import StoreError, TrajectoryStore
-from emprot_core.disk import make_directory
 from emprot_core.errors import EmprotError
 from emprot_core.jobs.context import RunContext, RunRefused
 from emprot_core.registry import register
 
 from . import fitting
-from .encoding import Encoder, check_tokenizers, encode_trajectory
-from .encoding_progress import with_progress
-from .part_keys import part_keys
-from .parts import Part, find_part, remove_unfinished
+from .encode_all import Encoding
+from .encoding import check_tokenizers
 from .publishing import discard, finish_earlier, held, publish
 from .selected_frames import Place, SelectedFrames
+from .shards import Shard, parse_shard
 from .store_parts import write_stores
 from .store_report import report_store, training_command
 from .trajectory_files import find_trajectories
@@ -59,6 +55,8 @@ class Prepare:
         stop: Place | None = None,
         stride: Place = 1,
         add: bool = False,
+        executor: Executor | None = None,
+        shard: str | None = None,
     ):
         """
         Args:
@@ -75,6 +73,8 @@ class Prepare:
             compact: renumber the classes that occur as 0, 1, ...; the store keeps their former IDs (class_ids).
             start, stop, stride: every stride-th frame of a trajectory from start to before stop; numbers of frames, or
                 times such as '10 ns', which need the reader's time_step_ns.
+            executor: workers that encode instead of processes of this machine, such as @executors.dask().
+            shard: '3/20' encodes the third of twenty shares of the trajectories and writes no store; --merge does.
             add: add the trajectories to the stores that exist in the output, which must have the same vocabulary.
 
         Raises:
@@ -94,9 +94,9 @@ class Prepare:
         self.reader: Reader = reader if self.frames.takes_all else self.frames
         self.tokenizers, self.output, self.add = tokenizers, Path(output), add
         self.fit_on, self.fit_fraction = fit_on, fit_fraction
-        self.num_workers = num_workers or max(2, os.cpu_count() or 1)
+        self.num_workers, self.executor = num_workers or max(2, os.cpu_count() or 1), executor
         self.on_error, self.group_by, self.split, self.compact = on_error, group_by, split, compact
-        self._parts = self.output / _PARTS
+        self._parts, self._shard = self.output / _PARTS, parse_shard(shard)
 
     def run(self, context: RunContext) -> None:
         """Write the stores, and log and save a report on each.
@@ -106,9 +106,21 @@ class Prepare:
             StoreError: a store exists already, or another Prepare is writing there.
             RunRefused: a library that the reader needs is not installed.
         """
+        self._hold(self._shard)
+
+    def merge(self, context: RunContext) -> None:
+        """Write the stores from what all shards have encoded.
+
+        Raises:
+            EmprotError: a trajectory is not encoded, because a shard did not come to its end.
+            StoreError: a store exists already, or a shard is still running.
+        """
+        self._hold(None, is_merge=True)
+
+    def _hold(self, shard: Shard | None, is_merge: bool = False) -> None:
         try:
-            with held(self.output):
-                self._run()
+            with held(self.output, is_shared=shard is not None):
+                self._run(shard, is_merge)
         except ModuleNotFoundError as error:
             raise RunRefused(str(error)) from error
         except KeyboardInterrupt:
@@ -116,15 +128,23 @@ class Prepare:
                 _log.warning("what is encoded is kept in %s: the same command goes on with the rest", self._parts)
             raise
 
-    def _run(self) -> None:
+    def _run(self, shard: Shard | None, is_merge: bool) -> None:
         started = time.perf_counter()
-        if finish_earlier(self._parts, self.output):
+        if shard is None and finish_earlier(self._parts, self.output):
             _log.info("finished what an interrupted Prepare began in %s", self.output)
             return
         earlier = self._existing()
         trajectories = find_trajectories(self.source, self.frames.reader)
-        learnt, skipped = self._fit(trajectories)
-        parts, new = self._encode({n: path for n, path in trajectories.items() if n not in skipped}, skipped)
+        work = partial(run_in_workers, num_workers=self.num_workers, executor=self.executor)
+        encoding = Encoding(self.reader, self.tokenizers, self._parts, self.on_error, work)
+        learnt, parts = self._fit(trajectories, encoding), encoding.parts(trajectories, shard, is_merge)
+        if shard is not None:
+            text = "shard %d of %d: %d trajectories are encoded; when all shards are, --merge writes the stores"
+            _log.info(text, *shard, len(parts))
+            return
+        skipped, new = encoding.skipped, encoding.new
+        if not parts:
+            raise EmprotError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
         groups = fitting.groups_of(parts, self.group_by)
         fitting.check_still_inside(learnt, fitting.inside_training(learnt, parts, groups, self.split), parts)
         spans = None if self.split is None else self.split.spans(fitting.index_of(parts, groups))
@@ -158,42 +178,10 @@ class Prepare:
                 )
         return {}
 
-    def _fit(self, trajectories: dict[str, Path]) -> tuple[fitting.Spans, dict[str, str]]:
-        """Fit every tokenizer; return the frames used, and the skipped trajectories with the reason for each."""
-        skipped: dict[str, str] = {}
-        skip = partial(self._skip, skipped=skipped)
+    def _fit(self, trajectories: dict[str, Path], encoding: Encoding) -> fitting.Spans:
+        """Fit every tokenizer; return the frames used."""
         chosen = (self.fit_on, self.fit_fraction, self.group_by, self.split)
-        spans = fitting.choose_spans(self.reader, trajectories, *chosen, skip)
+        spans = fitting.choose_spans(self.reader, trajectories, *chosen, encoding.skip)
         for tokenizer in self.tokenizers if spans else ():
             tokenizer.fit(fitting.read_spans(self.reader, trajectories, spans))
-        return spans, skipped
-
-    def _encode(self, trajectories: dict[str, Path], skipped: dict[str, str]) -> tuple[list[Part], list[Part]]:
-        """The parts of all trajectories in the order of their names, and those that were made now."""
-        make_directory(self._parts)
-        remove_unfinished(self._parts)
-        encoder = Encoder(self.reader, self.tokenizers, self._parts)
-        keys = part_keys(self.reader, self.tokenizers, trajectories)
-        parts = {name: part for name in keys if (part := find_part(self._parts, name, keys[name]))}
-        if parts:
-            _log.info("%d trajectories are encoded already, in %s", len(parts), self._parts)
-        missing = [(name, path, keys[name]) for name, path in trajectories.items() if name not in parts]
-        new: list[Part] = []
-        with closing(run_in_workers(encode_trajectory, encoder, missing, self.num_workers)) as work:
-            for name, result in with_progress(work, len(keys), len(parts)):
-                if isinstance(result, ValueError):
-                    self._skip(name, result, skipped)
-                else:
-                    parts[name] = result
-                    new.append(result)
-        if not parts:
-            raise EmprotError(f"none of {len(trajectories)} trajectories could be used: {next(iter(skipped.values()))}")
-        return [parts[name] for name in trajectories if name in parts], new
-
-    def _skip(self, name: str, error: ValueError, skipped: dict[str, str]) -> None:
-        if isinstance(error, ContractBroken):
-            raise error
-        if self.on_error == "refuse":
-            raise EmprotError(f"{error}; Prepare.on_error = 'skip' leaves such trajectories out") from error
-        skipped[name] = str(error)
-        _log.warning("skipped %s: %s", name, error)
+        return spans

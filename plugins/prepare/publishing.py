@@ -16,8 +16,11 @@ from emprot_core.files import Damaged, read_hashed_json, sha256, write_hashed_js
 
 
 @contextmanager
-def held(output: Path) -> Iterator[None]:
+def held(output: Path, is_shared: bool = False) -> Iterator[None]:
     """Hold a folder, which is made if there is none, against every other Prepare.
+
+    Args:
+        is_shared: against all but those that share it, which are the shards of one Prepare.
 
     Raises:
         StoreError: another Prepare is writing there.
@@ -25,7 +28,7 @@ def held(output: Path) -> Iterator[None]:
     make_directory(output)
     folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if not try_lock(folder, output):
+        if not try_lock(folder, output, is_shared):
             raise StoreError(f"another Prepare is writing into {output}; wait for it, or bind another Prepare.output")
         yield
     finally:

@@ -22,7 +22,9 @@ def run_with(toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     Path("base.gin").write_text(toy.TRAINING)
 
     def start(job: Callable[[Config], int], *arguments: str) -> int:
-        stub = SimpleNamespace(run_job=lambda config, directory: job(config), directory_of=lambda config, fresh: None)
+        stub = SimpleNamespace(
+            run_job=lambda config, directory, merge: job(config), directory_of=lambda config, fresh: None
+        )
         monkeypatch.setitem(sys.modules, "emprot_core.jobs.run", stub)  # type: ignore[arg-type]
         return main(["--gin_file=base.gin", *arguments])
 

@@ -69,7 +69,7 @@ def test_the_parts_of_every_kind_keep_their_contracts_and_every_gin_file_is_soun
     number = len(kinds_with_template())
     assert f"{number} of {number} components keep their contracts" in capsys.readouterr().err
     files = sorted(Path("fresh_lab").glob("*.gin"))
-    assert len(files) == 8
+    assert len(files) == 9
     for path in files:
         assert main(["--check", "--plugin=fresh_lab", f"--gin_file={path}"]) == 0, capsys.readouterr().err
     bound = "".join(path.read_text() for path in files)
