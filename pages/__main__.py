@@ -1,4 +1,7 @@
-"""python -m pages: write the reference, build the site with warnings as errors, check every link."""
+"""python -m pages: write the reference, build the site with warnings as errors, check every link.
+
+python -m pages --gallery [file.gin ...]: run the shipped gin files and keep what came out for the gallery.
+"""
 
 import subprocess
 import sys
@@ -15,6 +18,11 @@ FETCHED = "https://unpkg.com/iframe-worker/shim"
 
 def main() -> int:
     """Build the site below .site/html and give the exit status."""
+    if sys.argv[1:2] == ["--gallery"]:
+        from pages.gallery_runs import run_gallery
+
+        run_gallery(sys.argv[2:])
+        return 0
     start = time.monotonic()
     try:
         import zensical  # noqa: F401

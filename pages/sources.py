@@ -39,11 +39,16 @@ def write_sources(folder: Path) -> None:
     for path in sorted([*DOCS.rglob("*"), *outside]):
         name = path.relative_to(ROOT)
         if path.suffix == ".md":
-            _write(folder / on_the_site(name), linked_within_the_site(path.read_text(), name))
+            _write(folder / on_the_site(name), coloured(linked_within_the_site(path.read_text(), name)))
         elif path.suffix in COPIED:
             _write(folder / on_the_site(name), path.read_bytes())
     for page, text in generated_pages().items():
-        _write(folder / page, text)
+        _write(folder / page, coloured(text))
+
+
+def coloured(text: str) -> str:
+    """The text with gin marked as Python, which is close enough for its colours: the site knows no gin."""
+    return text.replace("```gin\n", "```python\n")
 
 
 def on_the_site(name: Path) -> Path:
