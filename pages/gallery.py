@@ -68,7 +68,7 @@ def _scores(known: dict[str, Any]) -> Iterator[str]:
     yield "| test NLL | " + " | ".join(f"{value:.3f}" for value in known["nll_bits"]) + " |"
     if known["gain"]:
         gain = known["gain"]
-        cells = [f"{b:+.3f} [{low:+.3f}, {high:+.3f}]" for b, low, high in zip(*gain.values(), strict=True)]
+        cells = [f"{b:+.3f}<br>[{low:+.3f}, {high:+.3f}]" for b, low, high in zip(*gain.values(), strict=True)]
         yield f"| gain over `{known['best_baseline']}`, with its 95 % interval | " + " | ".join(cells) + " |"
     if known["verdict"]:
         yield ""

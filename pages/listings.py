@@ -73,9 +73,10 @@ def python_page() -> str:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """The names that a module lists in __all__, or else the classes and functions that it defines."""
+    """The names that a module lists in __all__, or else its constants, and its own classes and functions."""
     listed = getattr(module, "__all__", None)
-    own = [
+    own = [n for n in vars(module) if n.isupper()]
+    own += [
         n for n, v in vars(module).items() if not n.startswith("_") and getattr(v, "__module__", "") == module.__name__
     ]
     return list(listed) if listed is not None else own
