@@ -34,8 +34,8 @@ class EMPROTTrainer:
     def __init__(self, config: Mapping[str, Any], cluster_lookup: str | Path | np.ndarray | Tensor | None = None):
         """
         Args:
-            config: keys and defaults are those of seed.gin, plus use_amp and use_scheduler (default True) and use_wandb
-                (default False). num_clusters is required.
+            config: keys and defaults are those of seed.gin, plus use_amp and use_scheduler (default True). num_clusters
+                is required.
             cluster_lookup: (C, E) cluster centroids that the embedding starts from, or the path of their .npy file.
 
         Raises:
@@ -131,17 +131,15 @@ def _load_experiment(config: Mapping[str, Any]) -> Config:
     """seed.gin with the values of the mapping bound to its keys.
 
     Raises:
-        EmprotError: a key is unknown, num_clusters is missing, use_wandb is asked for, or a value does not fit.
+        EmprotError: a key is unknown, num_clusters is missing, or a value does not fit.
     """
-    keys = [*load([_EXPERIMENT]).macros(), *_SWITCHES, "use_wandb"]
+    keys = [*load([_EXPERIMENT]).macros(), *_SWITCHES]
     if unknown := [key for key in config if key not in keys]:
         help = (*did_you_mean(nearest(unknown[0], keys)), f"known keys: {', '.join(keys)}")
         raise EmprotError(f"the config has the unknown key {unknown[0]!r}; {'; '.join(help)}")
     if "num_clusters" not in config:
         raise EmprotError("the config has no num_clusters; give the number of classes of the vocabulary")
-    if config.get("use_wandb"):
-        raise EmprotError("use_wandb is True, but EMPROT has no hook for wandb; leave it out")
-    values = {key: _plain(value) for key, value in config.items() if key not in (*_SWITCHES, "use_wandb")}
+    values = {key: _plain(value) for key, value in config.items() if key not in _SWITCHES}
     switched_off = [binding for key, binding in _SWITCHES.items() if not config.get(key, True)]
     try:
         return load([_EXPERIMENT], [*(f"{key} = {value!r}" for key, value in values.items()), *switched_off])

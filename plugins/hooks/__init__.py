@@ -14,6 +14,8 @@ from .profiler import Profiler
 from .progress import Progress
 from .tensorboard import TensorBoard
 from .throughput import Throughput
+from .tracker import Tracker
+from .wandb_run import WandB
 
 __all__ = [
     "EMA",
@@ -30,4 +32,6 @@ __all__ = [
     "Progress",
     "TensorBoard",
     "Throughput",
+    "Tracker",
+    "WandB",
 ]

@@ -154,7 +154,7 @@ def test_cluster_lookup_initialises_the_embedding() -> None:
     ("change", "message"),
     [
         ({"learning_rat": 1.0}, "unknown key 'learning_rat'; did you mean learning_rate"),
-        ({"use_wandb": True}, "use_wandb is True"),
+        ({"use_wandb": "yes"}, "use_wandb|enabled wants bool, got 'yes'"),
         ({"max_epochs": 0}, "max_epochs is 0"),
         ({"max_epochs": "six"}, "max_epochs wants int, got 'six'"),
         ({"learning_rate": True}, "learning_rate wants float, got True"),
