@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,27 @@ def content(folder: Path) -> dict[str, Any]:
     return told | {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name not in reports}
 
 
+def bits_of_run_and_copies(folder: Path) -> Any:
+    """The bits of the run; the copy of it, which must be whole; and what the tracker has, which must be all."""
+    run, far = folder / "runs" / "debug", folder / "far"
+    record = json.loads((far / "mirror.json").read_text())["files"]
+    wrong = [name for name, digests in record.items() if [files.sha256(far / name)] != digests]
+    here = {name: files.sha256(run / name) for name in record if (run / name).is_file()}
+    assert not wrong
+    assert {name: [digest] for name, digest in here.items()} == record
+    with sqlite3.connect(folder / "runs.sqlite") as file:
+        rows = file.execute("SELECT step, name, value FROM points WHERE name NOT LIKE 'time/%'").fetchall()
+    return bits_of_run(folder), sorted(rows)
+
+
 TRAIN = Command(RUN_ARGUMENTS, bits_of_run)
+COPIED = Command(
+    [
+        *("--plugin=page_tracker", *RUN_ARGUMENTS, *bind("Trainer.log_every_steps=1")),
+        *bind("Trainer.extra_hooks=[@hooks.Mirror(), @hooks.SQLite()]", "Mirror.url='file:far'"),
+    ],
+    bits_of_run_and_copies,
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +107,25 @@ def test_whatever_operation_fails_the_next_start_ends_with_the_same_bits(name: s
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_killed_before_any_operation_goes_on_to_the_same_bits(name: str, runs, tmp_path: Path) -> None:
     check_kills(name, TRAIN, runs, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_rename_that_fails_leaves_the_mirror_and_the_tracker_whole_in_the_end(tmp_path: Path) -> None:
+    check_failures("replace", [errno.EIO], COPIED, tmp_path, step=4)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [*NAMES, "rename", "Python's open"])
+def test_whatever_fails_the_mirror_and_the_tracker_are_whole_in_the_end(name: str, tmp_path: Path) -> None:
+    check_failures(name, ERRORS[:2], COPIED, tmp_path)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", [*NAMES, "rename"])
+def test_a_kill_before_any_operation_leaves_the_mirror_and_the_tracker_whole_in_the_end(
+    name: str, runs, tmp_path: Path
+) -> None:
+    check_kills(name, COPIED, runs, tmp_path)
 
 
 @pytest.mark.slow
