@@ -1,4 +1,4 @@
-"""Memory that a step frees is there for the next one."""
+"""Memory that a step frees is there for the next one, and none is read before it is written."""
 
 import ctypes
 import multiprocessing
@@ -8,7 +8,9 @@ import resource
 import pytest
 import torch
 
+from emprot_core import randomness, registry
 from emprot_core.training import memory
+from emprot_core.training.forward_loss import ForwardLoss
 
 NUM_BYTES = 1 << 24
 NUM_PAGES = NUM_BYTES // resource.getpagesize()
@@ -43,3 +45,20 @@ def test_memory_that_was_freed_is_taken_again_without_new_pages() -> None:
 def test_a_c_library_without_mallopt_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     memory.keep_freed_memory()
+
+
+def test_no_gradient_depends_on_memory_that_nobody_wrote(make_batch) -> None:
+    was, found = torch.get_deterministic_debug_mode(), []
+    for is_filled in (True, False):
+        randomness.seed_everything(0)
+        randomness.use_deterministic_algorithms(torch.device("cpu"), deterministic=False)
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+        torch.utils.deterministic.fill_uninitialized_memory = is_filled  # with NaN, which would spread
+        auto = registry.get("attention", "auto")
+        model = registry.get("model", "ProteinTransformerClassificationOnly")(16, 2, 2, 3, 11, attention=auto)
+        forward_loss = ForwardLoss(model, registry.get("loss", "MaskedCrossEntropy")(), [])
+        forward_loss(make_batch(missing=True))[0].backward()
+        found.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
+    torch.set_deterministic_debug_mode(was)
+    assert bool(found[0].isfinite().all())
+    assert torch.equal(*found)
