@@ -39,7 +39,8 @@ class WandB(Tracker):
             ModuleNotFoundError: wandb is not installed.
         """
         super().__init__(directory, enabled)
-        self.project, self.mode = project, mode or os.environ.get("WANDB_MODE")
+        self.project = project
+        self.mode: Any = mode or os.environ.get("WANDB_MODE")
         self.waits_for_the_end = self.mode == "offline"
         self._run: Any = None
         if enabled and importlib.util.find_spec("wandb") is None:
