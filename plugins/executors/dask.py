@@ -77,7 +77,7 @@ class dask:
 
     def _cluster(self, distributed: Any) -> Any:
         if self._jobqueue is None:
-            options = {"threads_per_worker": 1, "dashboard_address": None, **self._options}
+            options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", **self._options}
             return distributed.LocalCluster(n_workers=self._num_workers, **options)
         try:
             import dask_jobqueue
@@ -87,8 +87,9 @@ class dask:
         known = {name: found for name, found in vars(dask_jobqueue).items() if name.endswith("Cluster")}
         known |= {"LocalCluster": LocalCluster}  # its jobs are processes of this machine
         if self._jobqueue not in known:
-            near = get_close_matches(self._jobqueue, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            by_lower = {name.lower(): name for name in known}
+            near = get_close_matches(self._jobqueue.lower(), by_lower, n=1)
+            hint = f"; did you mean {by_lower[near[0]]}?" if near else ""
             raise EmprotError(f"dask.jobqueue is {self._jobqueue!r}, expected one of {', '.join(known)}{hint}")
         cluster = known[self._jobqueue](**self._options)
         cluster.scale(self._num_workers)

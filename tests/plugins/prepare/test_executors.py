@@ -149,6 +149,7 @@ def test_a_worker_of_dask_that_is_killed_costs_no_trajectory(tmp_path: Path, mon
 
 
 @pytest.mark.campaign
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # dask-jobqueue waits for no process
 def test_of_many_killed_workers_none_costs_a_trajectory_and_one_that_kills_them_all_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
