@@ -91,13 +91,18 @@ def unfinished(folder: Path, name: str) -> Iterator[Path]:
     own = Path(tempfile.mkdtemp(".partial", f".{stem.name}.", folder))
     try:
         yield own / stem.name
-        for is_record in (False, True):
-            for path in list(own.iterdir()):
-                if (path.suffix == ".json") == is_record:
-                    os.replace(path, folder / path.name)
-            sync_directory(folder)
+        take_in(own, folder)
     finally:
         shutil.rmtree(own, ignore_errors=True)
+
+
+def take_in(own: Path, folder: Path) -> None:
+    """Rename the files of a part into the folder of parts, the record last: from then on it counts."""
+    for is_record in (False, True):
+        for path in list(own.iterdir()):
+            if (path.suffix == ".json") == is_record:
+                os.replace(path, folder / path.name)
+        sync_directory(folder)
 
 
 def part_ids(folder: Path, part: Part, tokenizer: Tokenizer) -> np.ndarray:

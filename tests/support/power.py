@@ -21,7 +21,7 @@ NAMES = ("open", "replace", "rename", "link", "unlink", "fsync")
 
 
 def main() -> int:
-    from emprot_plugins.prepare import encoding
+    from emprot_plugins.prepare import parts
 
     from emprot_core.checkpoint import CheckpointStore
     from emprot_core.cli import main as emprot_run
@@ -46,9 +46,9 @@ def main() -> int:
         if os.environ.get("WITHOUT") != ("directories" if is_directory else "files"):
             left.keep(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
 
-    saved, parts = here.with_name(f"{here.name}.saved"), itertools.count(1)
+    saved, numbers = here.with_name(f"{here.name}.saved"), itertools.count(1)
     note_after(CheckpointStore, "save", saved, lambda store, state, *_: state["step"])
-    note_after(encoding, "write_record", saved, lambda *_: next(parts))
+    note_after(parts, "take_in", saved, lambda *_: next(numbers))
     for name in NAMES:
         setattr(os, name, counted(fsync if name == "fsync" else getattr(os, name)))
     status = emprot_run(json.loads(os.environ["ARGUMENTS"]))
