@@ -1,4 +1,5 @@
 // A browser starts no worker for a page that was opened from disk. The search then runs in a hidden frame instead.
+// Messages are copied, as between a page and a worker: the search changes what it is given.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
@@ -7,7 +8,7 @@ if (location.protocol === "file:") {
       this.frame.hidden = true;
       document.documentElement.append(this.frame);
       this.frame.contentWindow.postMessage = (data) => {
-        const event = new MessageEvent("message", { data });
+        const event = new MessageEvent("message", { data: structuredClone(data) });
         this.onmessage?.(event);
         this.dispatchEvent(event);
       };
@@ -18,7 +19,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.loaded.then(() => this.frame.contentWindow.onmessage?.({ data }));
+      const copy = structuredClone(data);
+      this.loaded.then(() => this.frame.contentWindow.onmessage?.({ data: copy }));
     }
 
     terminate() {
