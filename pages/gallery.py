@@ -70,6 +70,6 @@ def _scores(known: dict[str, Any]) -> Iterator[str]:
         gain = known["gain"]
         cells = [f"{b:+.3f}<br>[{low:+.3f}, {high:+.3f}]" for b, low, high in zip(*gain.values(), strict=True)]
         yield f"| gain over `{known['best_baseline']}`, with its 95 % interval | " + " | ".join(cells) + " |"
-    if known["verdict"]:
+    if known["verdict"] and known["gain"]:
         yield ""
         yield f"Verdict: **{known['verdict']}**."

@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emprot_core.data.store import TrajectoryStore
 
 DPI = 110
@@ -57,7 +59,14 @@ def draw_forecast(table: Path, picture: Path) -> None:
     numbers = [int(row["number"]) for row in rows]
     observed = [float(row["change_rate"] or "nan") for row in rows]
     axes.plot(numbers, observed, ".", color=BEST, label="observed change rate")
-    axes.plot(numbers, [float(row["change_probability"]) for row in rows], color=MODEL, label="change probability")
+    expected = [float(row["change_probability"]) for row in rows]
+    breaks = [i for i in range(1, len(numbers)) if numbers[i] > numbers[i - 1] + 1]  # no line across a gap in the chain
+    axes.plot(
+        np.insert(np.array(numbers, float), breaks, np.nan),
+        np.insert(expected, breaks, np.nan),
+        color=MODEL,
+        label="change probability",
+    )
     axes.set(xlabel="residue number", ylabel="at the next frame", ylim=(0, 1))
     axes.legend(fontsize=8, loc="lower right")
     figure.savefig(picture, dpi=DPI)
