@@ -120,6 +120,23 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         dask().start().__enter__()
 
 
+def test_dask_computes_in_workers_that_it_starts() -> None:
+    with dask(num_workers=1, options={"processes": False}).start() as executor:
+        assert executor.submit(pow, 2, 5).result() == 32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobqueue": "SlurmCluster"}, r"dask\.jobqueue is 'SlurmCluster', expected one of .*mean SLURMCluster\?"),
+        ({"address": "nowhere"}, "no Dask scheduler answers at nowhere .*start one with `dask scheduler`"),
+    ],
+)
+def test_workers_that_dask_does_not_find_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(EmprotError, match=message), dask(**options).start():
+        pass
+
+
 def write_deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *texts: str):
     """A job over files of these texts, by the name of its output and its executor."""
     (tmp_path / "deadly_reader.py").write_text(DEADLY_MODULE)
@@ -168,7 +185,5 @@ def test_of_many_killed_workers_none_costs_a_trajectory_and_one_that_kills_them_
     skipped = TrajectoryStore(tmp_path / "skipped" / "precomputed").index["name"].tolist()
     assert len(skipped) == 39
     assert "t3" not in skipped
-    with pytest.raises(EmprotError, match=r"dask\.jobqueue is 'SlurmCluster', expected one of .*mean SLURMCluster\?"):
-        run(job("wrong", dask(jobqueue="SlurmCluster")))
     with pytest.raises(EmprotError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 .*start one with"):
         run(job("wrong", dask(address="tcp://127.0.0.1:9")))
