@@ -86,8 +86,9 @@ class Sweep:
             "seed": self._seed,
             "config": base.flat(),
         }
+        make_suggest = self._suggest(space)  # before the ledger, so that a sweep that is refused leaves nothing behind
         ledger = Ledger(context.directory, plan)
-        suggest = self._suggest(space, ledger)
+        suggest = make_suggest(ledger)
         launcher = launcher_of(context.config)
         command = run_command if launcher is None else launcher.command
         start = lambda arguments: command([*self._arguments, *arguments])  # noqa: E731
@@ -119,13 +120,13 @@ class Sweep:
             return parse([f"{LEFT_OUT}={[[group] for group in groups_of(base)]}"])[0]
         raise EmprotError(f"repeat is {self._repeat!r}, expected 'seeds=5' or 'groups'")
 
-    def _suggest(self, space: Space, ledger: Ledger) -> Callable[[int], dict[str, str]]:
-        """From the number of a trial to its values. All configs that are known beforehand are checked."""
+    def _suggest(self, space: Space) -> Callable[[Ledger], Callable[[int], dict[str, str]]]:
+        """From the ledger and a trial's number to its values. All configs that are known beforehand are checked."""
         if self._search == "tpe":
             from .tpe import Tpe
 
-            self._config_of(draw(space, self._seed, 0))
-            return Tpe(space, ledger, self._seed)
+            self._check([draw(space, self._seed, 0)])
+            return lambda ledger: Tpe(space, ledger, self._seed)
         if self._search == "grid":
             combinations = grid(space)
             self._num_trials = len(combinations)
@@ -133,7 +134,7 @@ class Sweep:
             assert self._num_trials is not None
             combinations = [draw(space, self._seed, number) for number in range(self._num_trials)]
         self._check(combinations)
-        return combinations.__getitem__
+        return lambda ledger: combinations.__getitem__
 
     def _check(self, combinations: Sequence[dict[str, str]]) -> None:
         seen: dict[str, int] = {}
