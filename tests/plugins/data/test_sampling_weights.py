@@ -120,5 +120,6 @@ def test_a_hundred_thousand_trajectories_take_memory_for_the_index_alone(tmp_pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(step[0]["window_ids"]) == 4
-    assert sum(data.num_windows(name) for name in ("train", "validation", "test")) > 10 * count
+    assert data.num_windows("train") > 5 * count
+    assert data.num_windows("test") == 2000  # a sample is scored
     assert peak < 300 * count  # up to 291 bytes each were seen; a row of the index has 112
