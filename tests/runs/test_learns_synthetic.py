@@ -32,11 +32,11 @@ def kl_bits_after(mixing: str, num_steps: int) -> float:
     return trainer.val_logs["val/kl_bits"]
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_axial_finds_memory_and_neighbour() -> None:
     assert kl_bits_after("Axial", 200) < 0.30
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_temporal_learns_the_memory_and_cannot_see_the_neighbour() -> None:
     assert NEIGHBOUR_BLIND_FLOOR < kl_bits_after("Temporal", 150) < 0.75

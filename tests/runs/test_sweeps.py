@@ -145,7 +145,7 @@ def test_without_optuna_the_message_names_the_extra(tmp_path: Path, monkeypatch,
     assert "pip install 'emprot[sweep]'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_sigterm_lets_the_trials_save_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "emprot_core", *SWEEP, f"run.directory={tmp_path}", "--jobs", "2"]
     command[command.index("Trainer.max_steps=2")] = "Trainer.max_steps=12"
