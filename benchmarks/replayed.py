@@ -36,13 +36,14 @@ def measure(
     """Milliseconds of a step by both forms."""
     device = torch.device(device_name)
     batches = [random_batch(case)] * num_steps
-    # The trainer is not finished when the folder goes, so TensorBoard may still write there.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        forms = {
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = trainer_over_replay(case, device, batches[0], num_rounds, Path(directory))
+        forms: dict[str, Work] = {
             "bare replay": bare_replay(case, device, batches),
-            "trainer with hooks": trainer_over_replay(case, device, batches, num_rounds, Path(directory)),
+            "trainer with hooks": partial(trainer.train_epoch, batches),
         }
         seconds = interleaved(forms, num_rounds, device)
+        trainer.hooks.emit("on_fit_end", trainer)  # TensorBoard writes into the folder until it is told of the end
     ratio = median_ratio(seconds["trainer with hooks"], seconds["bare replay"])
     return {
         **asdict(case),
@@ -71,22 +72,20 @@ def bare_replay(case: Case, device: torch.device, batches: list[Batch]) -> Work:
     return steps
 
 
-def trainer_over_replay(
-    case: Case, device: torch.device, batches: list[Batch], num_rounds: int, directory: Path
-) -> Work:
-    """The same, by an epoch of a trainer whose `Updates` replays."""
+def trainer_over_replay(case: Case, device: torch.device, batch: Batch, num_rounds: int, directory: Path) -> Trainer:
+    """A trainer whose `Updates` replays: an epoch of it does the same."""
     made = Step(case, device)
     trainer = Trainer(
         made.model,
         registry.get("loss", case.loss)(),
         registry.get("optimizer", "adamw"),
         registry.get("scheduler", "cosine_with_warmup"),
-        hooks=[*(registry.get("hook", name)() for name in HOOKS), UsesReplay(batches[0])],
+        hooks=[*(registry.get("hook", name)() for name in HOOKS), UsesReplay(batch)],
         max_epochs=num_rounds + 1,
         log_every_steps=LOG_EVERY,
     )
     trainer.attach(RunInfo(directory=directory, device=device))
-    return partial(trainer.train_epoch, batches)
+    return trainer
 
 
 class Replay:

@@ -146,6 +146,7 @@ def test_a_replayed_graph_takes_the_steps_that_eager_ones_take() -> None:
 
 
 def test_the_trainer_with_all_hooks_runs_over_a_replayed_graph(tmp_path: Path) -> None:
-    epoch = trainer_over_replay(SMALL, torch.device("cuda"), [random_batch(SMALL)] * 60, 3, tmp_path)
-    losses = [epoch()["total_loss"] for _ in range(3)]
+    batches = [random_batch(SMALL)] * 60
+    trainer = trainer_over_replay(SMALL, torch.device("cuda"), batches[0], 3, tmp_path)
+    losses = [trainer.train_epoch(batches)["total_loss"] for _ in range(3)]
     assert losses[2] < losses[0]
