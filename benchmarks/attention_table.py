@@ -1,9 +1,12 @@
 """Measures the attention kernels on this machine and writes the table that `attention.auto` reads.
 
 python -m benchmarks.attention_table --device cpu
+
+With --results it takes the figures from the file of the suite `attention`, which another machine may have written.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from emprot_plugins.attention import dispatch, table
 from benchmarks.attention import measure_all
 from benchmarks.timing import in_fresh_process
 
+Row = tuple[int, int, int, str, str]
 MIN_GAIN = 1.1
 """A kernel replaces einsum in the table where it is faster by this much, which is more than the noise."""
 
@@ -25,12 +29,14 @@ def fastest(record: dict[str, Any], names: Callable[[str], bool]) -> str:
 
 
 def write_table(records: list[dict[str, Any]], device: str) -> None:
-    """Replaces the rows of this device in plugins/attention/table.py."""
+    """Replaces the rows of this device in plugins/attention/table.py; of records of the same sizes the last counts."""
+    measured: dict[tuple[str, str, bool], dict[tuple[int, int, int], Row]] = {}
     rows = {key: value for key, value in table.FASTEST.items() if key[0] != device}
     for record in records:
         choices = [fastest(record, lambda n: n != "auto"), fastest(record, lambda n: n in dispatch.TRACEABLE)]
-        row = (record["queries"], record["keys"], record["head_size"], *choices)
-        rows.setdefault((device, record["dtype"], record["bias"]), []).append(row)
+        sizes = (record["queries"], record["keys"], record["head_size"])
+        measured.setdefault((device, record["dtype"], record["bias"]), {})[sizes] = (*sizes, *choices)
+    rows |= {key: list(of_sizes.values()) for key, of_sizes in measured.items()}
     path = Path(table.__file__)
     head = path.read_text().split("FASTEST", 1)[0]
     lines = []
@@ -48,8 +54,12 @@ def as_text(row: tuple[Any, ...]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the kernels on this machine and write the table of `auto`.")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    device = parser.parse_args().device
-    write_table(in_fresh_process(measure_all, device), device)
+    parser.add_argument("--results", type=Path, metavar="JSON", help="measure nothing, and read this file of the suite")
+    options = parser.parse_args()
+    if options.results:
+        write_table(json.loads(options.results.read_text())["records"], options.device)
+    else:
+        write_table(in_fresh_process(measure_all, options.device), options.device)
 
 
 if __name__ == "__main__":

@@ -103,8 +103,9 @@ class Step:
     """The parts of a step, each of which can be repeated."""
 
     def __init__(self, case: Case, device: torch.device, mixing: Any = None):
+        own = {"mixing": mixing, "max_history": case.K, "attention": registry.get("attention", "auto")}
         self.model = registry.get("model", "ProteinTransformerClassificationOnly")(
-            case.D, case.num_heads, case.num_layers, case.F, case.C, mixing=mixing, max_history=case.K
+            case.D, case.num_heads, case.num_layers, case.F, case.C, **own
         ).to(device)
         self.forward_loss = ForwardLoss(self.model, registry.get("loss", case.loss)(), [])
         self.optimizer = registry.get("optimizer", "adamw")(list(self.model.named_parameters()))

@@ -11,6 +11,7 @@ from benchmarks.interleave import interleaved, median_ratio
 from benchmarks.step import CASES, SMALL, Case, Step
 from benchmarks.targets import COMPILED, GRAPH, target_on_cuda
 from benchmarks.timing import in_fresh_process, spread
+from emprot_core import registry
 
 GPCR = next(case for case in CASES["cuda"] if case.name == "gpcr")
 FEW_CLASSES = replace(GPCR, name="gpcr, 256 classes", C=256, loss="MaskedCrossEntropy")
@@ -31,8 +32,7 @@ def run(device: str) -> Iterator[dict[str, Any]]:
 def measure_compiled(case: Case, mode: str | None) -> dict[str, Any]:
     """A step, eager and compiled by a mode of torch.compile; the target is that of the GPCR's size."""
     eager, compiled = Step(case, torch.device("cuda")), Step(case, torch.device("cuda"))
-    forward = compiled.forward_loss.forward
-    compiled.forward_loss.forward = torch.compile(forward, mode=mode)  # type: ignore[method-assign]
+    registry.get("hook", "Compile")(mode).on_fit_start(compiled)
     name = f"compiled, {mode}" if mode else "compiled"
     forms = {"eager": eager.whole, name: compiled.whole}
     return _record(case, name, forms, COMPILED if case == GPCR else None)

@@ -4,6 +4,7 @@ from typing import Any
 
 MFU = "step gpcr: share of the matrix product's rate (MFU)"
 SHORT_SEQUENCES = "temporal 300 x K10 bfloat16: auto faster than sdpa"
+MANY_SHORT_SEQUENCES = "temporal 2400 x K10 bfloat16: auto faster than sdpa"
 LARGE_VOCABULARY_TIME = "linear_cross_entropy, C=50000 bfloat16 / mask_first"
 LARGE_VOCABULARY_MEMORY = "linear_cross_entropy, C=50000 bfloat16: less memory beyond the gradients than mask_first"
 COMPILED = "step gpcr: compiled faster than eager"
@@ -20,6 +21,7 @@ STARTUP = {
 ON_CUDA = {
     MFU: (0.5, True),
     SHORT_SEQUENCES: (3.0, True),
+    MANY_SHORT_SEQUENCES: (3.0, True),
     LARGE_VOCABULARY_TIME: (1.0, False),
     LARGE_VOCABULARY_MEMORY: (20.0, True),
     COMPILED: (2.0, True),
@@ -51,6 +53,7 @@ HEADLINES = (
     "temporal 300 x K10 float32: auto faster than einsum",
     "geometric mean of six shapes, fp32: auto faster than einsum",
     SHORT_SEQUENCES,
+    MANY_SHORT_SEQUENCES,
     f"{_LARGE}: faster than project_all",
     f"{_LARGE}: less peak memory than project_all",
     f"{_LARGE}: less memory beyond the gradients, 64 rows",

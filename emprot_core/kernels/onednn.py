@@ -46,6 +46,8 @@ def add_product_(total: Tensor, a: Tensor, b: Tensor) -> None:
     if not _suits_onednn(a):
         if total.dtype == a.dtype:
             total.addmm_(a, b)
+        elif total.is_cuda:
+            torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
         else:
             total.add_(a @ b)
         return

@@ -3,9 +3,11 @@
 from .dispatch import auto
 from .grouped import grouped
 from .packed import packed
+from .short import short
 
 __all__ = [
     "auto",
     "grouped",
     "packed",
+    "short",
 ]

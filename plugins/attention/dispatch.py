@@ -11,10 +11,11 @@ from emprot_core.registry import register
 
 from .grouped import grouped
 from .packed import packed
+from .short import short
 from .table import FASTEST
 
-KERNELS: dict[str, Attention] = {kernel.__name__: kernel for kernel in (einsum, sdpa, grouped, packed)}
-TRACEABLE = ("einsum", "sdpa")
+KERNELS: dict[str, Attention] = {kernel.__name__: kernel for kernel in (einsum, sdpa, grouped, packed, short)}
+TRACEABLE = ("einsum", "sdpa", "short")
 """The kernels that torch.compile can take into its graph."""
 
 
@@ -23,7 +24,7 @@ def auto(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tens
     """Takes the arguments of `einsum` and runs the kernel that was the fastest at the nearest measured shape.
 
     The choice depends on the device, the dtype, the numbers of queries and keys, the size of a head, and on whether
-    mask and bias are the same for all queries. Cases that nobody measured, above all CUDA, use `sdpa`.
+    mask and bias are the same for all queries. Cases that nobody measured use `sdpa`.
     """
     sizes = (q.shape[2], k.shape[2], q.shape[3])
     name = choice(q.device.type, q.dtype, sizes, _by_query(mask, bias), torch.compiler.is_compiling())

@@ -45,4 +45,17 @@ FASTEST: dict[tuple[str, str, bool], list[tuple[int, int, int, str, str]]] = {
         (300, 300, 64, "einsum", "einsum"),
         (300, 3000, 64, "einsum", "einsum"),
     ],
+    ("cuda", "float32", False): [
+        (10, 10, 64, "short", "short"),
+        (64, 64, 64, "sdpa", "sdpa"),
+        (300, 300, 64, "sdpa", "sdpa"),
+        (1, 10, 64, "short", "short"),
+    ],
+    ("cuda", "bfloat16", False): [
+        (10, 10, 64, "short", "short"),
+        (64, 64, 64, "short", "short"),
+        (300, 300, 64, "sdpa", "sdpa"),
+        (1, 10, 64, "short", "short"),
+        (1, 64, 64, "short", "short"),
+    ],
 }

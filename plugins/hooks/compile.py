@@ -1,6 +1,7 @@
 """Compiles model, loss and metrics."""
 
 import logging
+from typing import Any
 
 import torch
 
@@ -13,6 +14,9 @@ _log = logging.getLogger("emprot")
 @register("hook")
 class Compile(Hook):
     """Compiles model, loss and metrics together with torch.compile, for training and validation.
+
+    A loss that reads features is left as it is: it has kernels of its own, and the number of its chunks differs from
+    batch to batch, for each of which torch would compile anew.
 
     The first steps are slow because they include the compilation. A batch with another number of residues triggers
     another one, until torch compiles for any number. Results differ in the last digits from those of a run without this
@@ -34,5 +38,8 @@ class Compile(Hook):
         # Compile the function, not the module: other hooks attach callbacks to the module that cannot be compiled.
         torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # tells the compiler too
         _log.info("compiling the training step: the first steps take seconds to minutes")
-        forward = trainer.forward_loss.forward
-        trainer.forward_loss.forward = torch.compile(forward, mode=self.mode)
+        step: Any = trainer.forward_loss
+        if step.loss.inputs == "features":
+            inputs, step.loss = step.loss.inputs, torch.compiler.disable(step.loss.__call__)
+            step.loss.inputs = inputs
+        step.forward = torch.compile(step.forward, mode=self.mode)

@@ -84,9 +84,20 @@ class _Gradients:
             x.mul_(row_weight[:, None])
             add_product_(self.weight, low.t(), x)
         if self.bias is not None:
-            per_horizon = self.bias.expand(len(self.rows.per_horizon), -1)
-            for horizon, piece in chunk.pieces:
-                per_horizon[horizon].addmv_(error[piece].t().to(row_weight.dtype), row_weight[piece])
+            self._add_to_bias(self.bias.view(-1, error.shape[1]), chunk.pieces, row_weight, error)
+
+    def _add_to_bias(self, bias: Tensor, pieces: list[tuple[int, slice]], row_weight: Tensor, error: Tensor) -> None:
+        """`bias` is (1, C), which all horizons share, or (F, C)."""
+        places = [(min(horizon, len(bias) - 1), piece) for horizon, piece in pieces]
+        if error.dtype == bias.dtype:
+            for row, piece in places:
+                bias[row].addmv_(error[piece].t(), row_weight[piece])
+            return
+        # A product adds up in the wider dtype; addmv_ would need a copy of all errors in it.
+        shares = error.new_zeros(len(bias), len(error))
+        for row, piece in places:
+            shares[row, piece] = row_weight[piece].to(error.dtype)
+        add_product_(bias, shares, error)
 
     def results(self) -> list[Tensor | None]:
         """The gradients, each in the shape and dtype of its input."""
@@ -104,7 +115,7 @@ def _over_chunks(
     chunk_rows: int,
     gradients: _Gradients | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dtype = _product_dtype(features)
+    dtype = product_dtype(features)
     x_of_all, weight = features.flatten(0, 2), weight.to(dtype)
     chunks = list(_chunks(rows.per_horizon, chunk_rows))
     low_of_all = weight.new_empty(max((chunk.num_rows for chunk in chunks), default=0), len(weight))
@@ -122,7 +133,7 @@ def _over_chunks(
     return loss, nll, predicted
 
 
-def _product_dtype(features: Tensor) -> torch.dtype:
+def product_dtype(features: Tensor) -> torch.dtype:
     """The dtype of autocast, which leaves float64 alone; without autocast, the dtype of the features."""
     device = features.device.type
     if torch.is_autocast_enabled(device) and features.dtype != torch.float64:

@@ -12,12 +12,13 @@ from emprot_core.errors import EmprotError
 from emprot_core.registry import register
 
 from .chunk_softmax import Rows
-from .chunked_cross_entropy import chunked_cross_entropy
+from .chunked_cross_entropy import chunked_cross_entropy, product_dtype
 from .positions import PositionWeights, check_smoothing, masked_targets
 
 MAX_CHUNK_LOGITS, MAX_CHUNK_ROWS = 2**24, 1024
-MAX_CHUNK_LOGITS_ON_CUDA = 2**26  # a chunk costs about .2 ms to start, whatever its size
 """The chunk size if chunk_rows is not given. Larger chunks gain nothing in `python -m benchmarks --suite loss`."""
+MAX_CHUNK_BYTES_ON_CUDA = 2**28
+"""There a chunk costs about .2 ms to start, whatever its size."""
 
 
 @register("loss")
@@ -43,8 +44,8 @@ class LinearCrossEntropy:
             label_smoothing: epsilon of Szegedy et al. 2016: the target gets 1 - eps, and all classes share eps.
             horizon_weights: F weights, one per future step; 1 by default.
             class_weights: C weights, by the class of the target; 1 by default.
-            chunk_rows: positions in a chunk; fewer take less memory and more time. None means MAX_CHUNK_LOGITS / C, at
-                most MAX_CHUNK_ROWS.
+            chunk_rows: positions in a chunk; fewer take less memory and more time. None means 2^24 / C, at most 1024;
+                on CUDA as many as take 256 MiB.
 
         Raises:
             EmprotError: label_smoothing lies outside [0, 1), a weight is negative, or chunk_rows is below 1.
@@ -69,8 +70,7 @@ class LinearCrossEntropy:
         by_horizon = mask.transpose(0, 1)
         position = torch.arange(mask.numel(), device=mask.device).view_as(mask).transpose(0, 1)[by_horizon]
         rows = Rows(position, targets.flatten()[position], applied.flatten()[position], by_horizon.sum((1, 2)).tolist())
-        most = MAX_CHUNK_LOGITS_ON_CUDA if weight.is_cuda else MAX_CHUNK_LOGITS
-        chunk_rows = self.chunk_rows or min(MAX_CHUNK_ROWS, max(1, most // len(weight)))
+        chunk_rows = self.chunk_rows or most_rows(len(weight), features)
         loss_sum, nll, predicted = chunked_cross_entropy(features, weight, bias, rows, self.label_smoothing, chunk_rows)
         scores = TokenScores(
             mask,
@@ -78,3 +78,10 @@ class LinearCrossEntropy:
             predicted.new_zeros(mask.numel()).index_copy_(0, position, predicted).view_as(mask),
         )
         return LossTerms(loss_sum, applied.sum(), scores)
+
+
+def most_rows(num_classes: int, features: Tensor) -> int:
+    """The rows of a chunk."""
+    if features.is_cuda:
+        return max(1, MAX_CHUNK_BYTES_ON_CUDA // (num_classes * product_dtype(features).itemsize))
+    return min(MAX_CHUNK_ROWS, max(1, MAX_CHUNK_LOGITS // num_classes))

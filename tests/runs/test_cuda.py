@@ -43,6 +43,11 @@ def test_a_run_that_stopped_half_way_ends_with_the_same_bits(precision: str, tmp
     assert (whole / "metrics.jsonl").read_bytes() == (resumed / "metrics.jsonl").read_bytes()
 
 
+OF_TORCH = "ignore::DeprecationWarning", "ignore:TensorFloat32:UserWarning"
+"""Warnings of torch's compiler about torch's own code, and its advice to use TF32."""
+
+
+@pytest.mark.filterwarnings(*OF_TORCH)
 def test_a_compiled_run_learns_what_an_eager_one_learns(tmp_path: Path) -> None:
     for name, more in {"eager": [], "compiled": ["Trainer.extra_hooks=[@hooks.Compile()]"]}.items():
         own = [*ON_CUDA, "MixedPrecision.dtype=float32", f"run.directory={tmp_path / name}"]
@@ -52,22 +57,38 @@ def test_a_compiled_run_learns_what_an_eager_one_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(300, 10, 10), (20, 300, 300), (4, 64, 3000)])
-def test_the_kernel_that_auto_takes_agrees_with_the_reference(dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
-    sequences, queries, keys = shape
+@pytest.mark.parametrize("name", ["auto", "short"])
+@pytest.mark.parametrize("shape", [(300, 10, 10, 64), (7, 33, 64, 24), (20, 300, 300, 32), (4, 64, 3000, 32)])
+def test_a_kernel_agrees_with_the_reference(shape: tuple[int, ...], name: str, dtype: torch.dtype) -> None:
+    sequences, queries, keys, d = shape
     torch.manual_seed(0)
-    given = [torch.randn(sequences, 4, tokens, 32, device="cuda", dtype=dtype) for tokens in (queries, keys, keys)]
-    mask = torch.rand(sequences, 1, 1, keys, device="cuda") < 0.8
-    mask[..., 0] = True
+    given = [torch.randn(sequences, tokens, 4, d, device="cuda", dtype=dtype) for tokens in (queries, keys, keys)]
+    mask = torch.rand(sequences, 1, queries, keys, device="cuda") < 0.8
+    mask[0, 0, 0] = False  # a query without any key
     found = []
-    for name, precise in (("auto", dtype), ("einsum", torch.float64)):
+    for kernel, precise in ((name, dtype), ("einsum", torch.float64)):
         own = [tensor.detach().to(precise, copy=True).requires_grad_() for tensor in given]
-        attended = registry.get("attention", name)(*own, mask)
+        attended = registry.get("attention", kernel)(*(tensor.transpose(1, 2) for tensor in own), mask)
         attended.square().sum().backward()
         found.append([attended.double(), *(tensor.grad.double() for tensor in own)])
     tolerance = 2e-4 if dtype == torch.float32 else 5e-2
     for ours, exact in zip(*found, strict=True):
         assert float((ours - exact).detach().norm() / exact.detach().norm()) < tolerance
+
+
+@pytest.mark.filterwarnings(*OF_TORCH)
+def test_the_compiler_takes_the_kernel_of_short_sequences_into_its_graph() -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(30, 10, 2, 16, device="cuda").transpose(1, 2).requires_grad_() for _ in range(3))
+    mask = torch.rand(30, 1, 1, 10, device="cuda") < 0.8
+    kernel = registry.get("attention", "short")
+    torch.library.opcheck(torch.ops.emprot.short_attention.default, (q, k, v, mask))
+    found = []
+    for form in (kernel, torch.compile(kernel, fullgraph=True)):
+        attended = form(q, k, v, mask=mask)
+        found.append([attended, *torch.autograd.grad(attended.square().sum(), (q, k, v))])
+    for compiled, eager in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

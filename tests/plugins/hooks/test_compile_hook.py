@@ -50,3 +50,24 @@ def test_the_function_that_runs_is_the_compiled_one(make_batch, make_trainer, mo
     trainer = make_trainer(registry.get("hook", "Compile")(mode="max-autotune"))
     trainer.fit([make_batch(i) for i in range(2)], [make_batch(9)])
     assert len(calls) == 3
+
+
+class Graphs(Hook):
+    """Counts the compiled graphs after every step."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def on_step_end(self, trainer) -> None:
+        self.numbers.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+@pytest.mark.campaign
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:The .grad attribute")
+def test_other_numbers_of_targets_need_no_other_graph(make_batch, make_trainer) -> None:
+    torch._dynamo.reset()
+    graphs = Graphs()
+    loss = registry.get("loss", "LinearCrossEntropy")()
+    trainer = make_trainer(registry.get("hook", "Compile")(), graphs, loss=loss, max_epochs=1)
+    trainer.fit([make_batch(i, missing=True) for i in range(4)], [make_batch(9)])
+    assert graphs.numbers == [graphs.numbers[0]] * 4

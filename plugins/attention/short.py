@@ -1,0 +1,83 @@
+"""Attention over many short sequences on CUDA: one kernel forward, one backward."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from emprot_core.kernels.attention import sdpa
+from emprot_core.registry import register
+
+LONGEST, WIDEST = 64, 128
+"""The most queries or keys, and the widest head, that one program holds."""
+_HAS_TRITON = find_spec("triton") is not None
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@register("attention")
+def short(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Same arguments and results as `einsum`; made for K <= 64 frames of each of thousands of residues on CUDA.
+
+    Cases that it does not know go to `sdpa`: another device, a bias, more than 64 queries or keys, heads wider than
+    128, float64. It is not differentiable twice. torch.compile takes it into its graph as one operation.
+    """
+    if bias is not None or not (q.is_cuda and _HAS_TRITON and _is_known(q, k, v)):
+        return sdpa(q, k, v, mask=mask, bias=bias)
+    return _attend(q, k, v, mask) if torch.compiler.is_compiling() else _Short.apply(q, k, v, mask)
+
+
+def _is_known(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    is_short = max(q.shape[2], k.shape[2]) <= LONGEST and q.shape[3] == v.shape[3] <= WIDEST and q.numel() > 0
+    is_left_alone = q.dtype != torch.float32 or not torch.is_autocast_enabled("cuda")
+    return is_short and is_left_alone and q.dtype == k.dtype == v.dtype in _DTYPES
+
+
+def _forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    from ._short_kernel import forward  # needs triton, which torch brings on CUDA only
+
+    return forward(q, k, v, mask)
+
+
+def _backward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    from ._short_kernel import backward
+
+    return backward(q, k, v, mask, grad)
+
+
+class _Short(Function):
+    """The eager form: an operation of torch.library costs twice as much to call."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        ctx.save_for_backward(q, k, v, mask)
+        return _forward(q, k, v, mask)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, mask = ctx.saved_tensors
+        return *_backward(q, k, v, mask, grad), None
+
+
+def token_major(x: Tensor) -> Tensor:
+    """An empty tensor of the shape (batch, heads, tokens, d) of x; in memory it is (batch, tokens, heads, d)."""
+    return x.new_empty(x.shape[0], x.shape[2], x.shape[1], x.shape[3]).transpose(1, 2)
+
+
+_INPUTS = "Tensor q, Tensor k, Tensor v, Tensor? mask"
+_attend = torch.library.custom_op("emprot::short_attention", _forward, mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
+_gradients = torch.library.custom_op(
+    "emprot::short_attention_gradients",
+    _backward,
+    mutates_args=(),
+    schema=f"({_INPUTS}, Tensor grad) -> (Tensor, Tensor, Tensor)",
+)
+_attend.register_fake(lambda q, k, v, mask: token_major(q))
+_gradients.register_fake(lambda q, k, v, mask, grad: (token_major(q), token_major(k), token_major(v)))
+_attend.register_autograd(
+    lambda ctx, grad: (*_gradients(*ctx.saved_tensors, grad), None),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)
