@@ -154,7 +154,7 @@ def candidates(case: Case, device: torch.device) -> dict[str, Attention]:
     if device.type == "cpu":
         names += ["grouped"] if case.keys <= 300 else []
         names += ["packed"] if case.keys >= 300 else []
-    elif max(case.queries, case.keys) <= LONGEST:
+    elif max(case.queries, case.keys) <= LONGEST and not case.bias:
         names.append("short")
     return {name: dispatch.KERNELS[name] for name in names} | {"auto": dispatch.auto}
 

@@ -24,7 +24,7 @@ MAX_CODE_LINES = {
     "emprot_core/jobs": 2058,
     "emprot_core/kernels": 107,
     "emprot_core/training": 679,
-    "plugins": 10849,
+    "plugins": 10875,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted(path for folder in (CORE, PLUGINS, ROOT / "benchmarks", ROOT / "pages") for path in folder.rglob("*.py"))

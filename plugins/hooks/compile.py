@@ -23,7 +23,8 @@ class Compile(Hook):
     hook. On a CPU it needs a C++ compiler.
 
     Measure before you keep it. The step of base.gin takes 1.08 times as long with it on a CPU, and a step of the GPCR's
-    size (D = 512, 50,000 classes) runs 1.03 times as fast with it on an H200.
+    size (D = 512, 50,000 classes) runs 1.25 times as fast with it on an H200. There the step of base.gin, which is all
+    launches, runs 2.9 times as fast with the mode "reduce-overhead".
     """
 
     def __init__(self, mode: str | None = None):
