@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from emprot_core.breach import broken
 from emprot_core.contracts import Attention
-from emprot_core.kernels import Linear, linear
+from emprot_core.kernels import Dropout, Linear, linear
 
 
 class AttentionLayer(nn.Module):
@@ -24,7 +24,7 @@ class AttentionLayer(nn.Module):
         self.to_query = Linear(d_embed, d_embed)
         self.to_key_value = Linear(d_embed, 2 * d_embed)
         self.to_output = Linear(d_embed, d_embed)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
         """queries (batch, q, D), keys (batch, k, D), mask bool, broadcast to (batch, q, k) -> (batch, q, D)."""
@@ -78,7 +78,7 @@ class FeedForward(nn.Module):
             Linear(d_embed, 4 * d_embed),
             nn.GELU(),
             Linear(4 * d_embed, d_embed),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from emprot_core.batch import MISSING_ID
 from emprot_core.breach import broken, check_method
 from emprot_core.contracts import Attention, Mixing, Outputs
 from emprot_core.errors import EmprotError
-from emprot_core.kernels import linear, sdpa
+from emprot_core.kernels import Dropout, linear, sdpa
 from emprot_core.registry import register
 
 from .cluster_table import ClusterTable
@@ -84,7 +84,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         self.cluster_embedding = ClusterTable(num_clusters, d_embed, cluster_lookup)
         self.frame_embedding = nn.Embedding(max_history, d_embed) if max_history else None
         self.residue_embedding = nn.Embedding(residue_embedding, d_embed) if residue_embedding else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.mixing = _mixing(mixing).build(d_embed, num_heads, num_layers, dropout, attention)
         self.horizon_maps = nn.Parameter(torch.eye(d_embed).repeat(future_horizon, 1, 1))
         self.output_table = None if tie_embeddings else nn.Parameter(torch.empty(num_clusters, d_embed))
@@ -137,7 +137,8 @@ class ProteinTransformerClassificationOnly(nn.Module):
         weight, bias = self.classifier()
         logits = linear(outputs.pop("features"), weight)
         if bias is not None:
-            logits = logits + bias[:, None, :]
+            # Expanded first, so that the gradient is summed over residues, then over windows: at once it is far slower.
+            logits = logits + bias[None, :, None].expand(len(logits), -1, -1, -1)
         return {"cluster_logits": logits, **outputs}
 
     def features(
@@ -169,14 +170,11 @@ class ProteinTransformerClassificationOnly(nn.Module):
         num_windows, num_frames, num_residues = ids.shape
         tokens = self.cluster_embedding(torch.where(visible, ids, self.num_clusters))
         if self.frame_embedding is not None:
-            tokens = tokens + self._embed_frames(num_frames, ids.device)[:, None]
+            frames = self.frame_embedding(torch.arange(num_frames - 1, -1, -1, device=ids.device))
+            tokens = tokens + frames[None, :, None].expand(num_windows, -1, -1, -1)
         if self.residue_embedding is not None:
             tokens = tokens + self._embed_residues(num_windows, num_residues, ids.device)[:, None]
         return self.dropout(tokens)
-
-    def _embed_frames(self, num_frames: int, device: torch.device) -> Tensor:
-        assert self.frame_embedding is not None
-        return self.frame_embedding(torch.arange(num_frames - 1, -1, -1, device=device))
 
     def _embed_residues(self, num_windows: int, num_residues: int, device: torch.device) -> Tensor:
         assert self.residue_embedding is not None
@@ -189,7 +187,7 @@ class ProteinTransformerClassificationOnly(nn.Module):
         embedded = self.residue_embedding(torch.arange(num_residues, device=device)).expand(num_windows, -1, -1)
         if self.training and self.residue_dropout:
             kept = torch.rand(num_windows, num_residues, 1, device=device) >= self.residue_dropout
-            embedded = embedded * kept
+            return embedded * kept
         return embedded
 
 
