@@ -1,6 +1,5 @@
 """Attention over many short sequences on CUDA: one kernel forward, one backward."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -8,12 +7,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from emprot_core.kernels.attention import sdpa
+from emprot_core.kernels import sdpa, triton_runs
 from emprot_core.registry import register
 
-LONGEST, WIDEST = 64, 128
-"""The most queries or keys, and the widest head, that one program holds."""
-_HAS_TRITON = find_spec("triton") is not None
+LONGEST = 64
+"""The most queries or keys that one program holds."""
+_MOST_BYTES = 1 << 14
+"""Of queries, keys or values, padded to powers of two: with more, a program outgrows the memory of smaller devices."""
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -21,18 +21,23 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 def short(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """Same arguments and results as `einsum`; made for K <= 64 frames of each of thousands of residues on CUDA.
 
-    Cases that it does not know go to `sdpa`: another device, a bias, more than 64 queries or keys, heads wider than
-    128, float64. It is not differentiable twice. torch.compile takes it into its graph as one operation.
+    Cases that it does not know go to `sdpa`: another device, a bias, more than 64 queries or keys, wide heads (above
+    128 in half precision, 64 in float32), float64, and a machine on which Triton builds no kernel. It is not
+    differentiable twice. torch.compile takes it into its graph as one operation.
     """
-    if bias is not None or not (q.is_cuda and _HAS_TRITON and _is_known(q, k, v)):
+    if bias is not None or not (q.is_cuda and _is_known(q, k, v)):
         return sdpa(q, k, v, mask=mask, bias=bias)
-    return _attend(q, k, v, mask) if torch.compiler.is_compiling() else _Short.apply(q, k, v, mask)
+    if torch.compiler.is_compiling():  # the compiler needs Triton too
+        return _attend(q, k, v, mask)
+    return _Short.apply(q, k, v, mask) if triton_runs() else sdpa(q, k, v, mask=mask)
 
 
 def _is_known(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    is_short = max(q.shape[2], k.shape[2]) <= LONGEST and q.shape[3] == v.shape[3] <= WIDEST and q.numel() > 0
+    longest, size = max(q.shape[2], k.shape[2]), q.shape[3]
+    num_bytes = (1 << (longest - 1).bit_length()) * (1 << (size - 1).bit_length()) * q.dtype.itemsize
+    fits = longest <= LONGEST and num_bytes <= _MOST_BYTES and size == v.shape[3] and q.numel() > 0
     is_left_alone = q.dtype != torch.float32 or not torch.is_autocast_enabled("cuda")
-    return is_short and is_left_alone and q.dtype == k.dtype == v.dtype in _DTYPES
+    return fits and is_left_alone and q.dtype == k.dtype == v.dtype in _DTYPES
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

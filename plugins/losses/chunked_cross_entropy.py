@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from emprot_core.kernels import triton_runs
 from emprot_core.kernels.onednn import add_product_, product, product_into
 
 from .chunk_softmax import Chunk, Rows, by_torch, on_cuda
@@ -119,7 +120,7 @@ def _over_chunks(
     x_of_all, weight = features.flatten(0, 2), weight.to(dtype)
     chunks = list(_chunks(rows.per_horizon, chunk_rows))
     low_of_all = weight.new_empty(max((chunk.num_rows for chunk in chunks), default=0), len(weight))
-    softmax = on_cuda if weight.is_cuda and rows.weight.dtype == torch.float32 else by_torch
+    softmax = on_cuda if weight.is_cuda and rows.weight.dtype == torch.float32 and triton_runs() else by_torch
     find = softmax(low_of_all, bias, rows, label_smoothing, gradients is not None)
     loss, nll, predicted = rows.weight.new_zeros(()), torch.empty_like(rows.weight), torch.empty_like(rows.target)
     for chunk in chunks:
