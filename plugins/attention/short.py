@@ -33,7 +33,7 @@ def short(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, bias: Ten
 
 
 def _is_known(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    longest, size = max(q.shape[2], k.shape[2]), q.shape[3]
+    longest, size = int(max(q.shape[2], k.shape[2])), int(q.shape[3])
     num_bytes = (1 << (longest - 1).bit_length()) * (1 << (size - 1).bit_length()) * q.dtype.itemsize
     fits = longest <= LONGEST and num_bytes <= _MOST_BYTES and size == v.shape[3] and q.numel() > 0
     is_left_alone = q.dtype != torch.float32 or not torch.is_autocast_enabled("cuda")
