@@ -127,6 +127,11 @@ def test_every_fault_of_a_plugin_is_told_at_once(forgets_plugins, monkeypatch, c
     assert [path.name for path in Path().iterdir() if path.suffix != ".py" and path.name != "__pycache__"] == []
 
 
+def test_the_shipped_file_finds_nothing_to_complain_of(in_an_empty_directory, capsys) -> None:
+    assert main(["--gin_file=check_plugin.gin"]) == 0
+    assert "4 of 4 components keep their contracts" in capsys.readouterr().err
+
+
 def test_a_module_that_registers_nothing_is_refused(forgets_plugins, monkeypatch, capsys) -> None:
     Path("nothing.py").touch()
     monkeypatch.syspath_prepend(str(Path().absolute()))
