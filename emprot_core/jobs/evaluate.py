@@ -43,6 +43,7 @@ class Evaluate:
         store: str | Sequence[str] | None = None,
         trajectories: Sequence[str] | None = None,
         split: Part = "test",
+        every_window: bool = False,
         output: str | None = None,
         baselines: Sequence[Baseline] | None = None,
         scores: Sequence[Score] = (),
@@ -57,6 +58,7 @@ class Evaluate:
                 others; None means the run's own.
             trajectories: names or patterns of trajectories; None means those of the run or, of other stores, all.
             split: the part to score; "all" scores every frame, those of the training too.
+            every_window: score all windows where the config scores a sample (TrajectoryWindows.max_eval_windows).
             output: the folder to write into; None means the run.
             baselines: others than those of the run. What the run did not keep is fitted on its training windows.
             scores: beyond NLL and accuracy.
@@ -72,7 +74,7 @@ class Evaluate:
             raise EmprotError(
                 f"Evaluate.run is {run!r} and Evaluate.output {output!r}, expected one run, or several and an output"
             )
-        self._store, self._trajectories, self._part = store, trajectories, split
+        self._store, self._trajectories, self._part, self._every_window = store, trajectories, split, every_window
         self._output = Path(self._directories[0] if output is None else output)
         self._baselines, self._scores, self._forecasts = baselines, list(scores), as_list(forecasts)
         self._temperature = temperature
@@ -83,7 +85,7 @@ class Evaluate:
             EmprotError: a run cannot be read or judged on these data, or a forecast is not about them.
         """
         runs = [StoredRun(directory) for directory in self._directories]
-        ground = find_ground(runs[0], self._store, self._trajectories, self._part)
+        ground = find_ground(runs[0], self._store, self._trajectories, self._part, self._every_window)
         models: list[Any] = [run.model().to(context.device) for run in runs]
         check_alike(runs, models, ground, as_list(self._store))
         for run in runs:

@@ -27,16 +27,22 @@ class Ground(NamedTuple):
     data: Data
     split: Split
     training: Data | None  # the data that the run was trained on; None where they are not at hand
+    is_own: bool  # whether a split of the run itself is scored
 
 
 def find_ground(
-    run: StoredRun, store: str | Sequence[str] | None, trajectories: Sequence[str] | None, part: Part
+    run: StoredRun,
+    store: str | Sequence[str] | None,
+    trajectories: Sequence[str] | None,
+    part: Part,
+    every_window: bool = False,
 ) -> Ground:
     """The data of a run, or others of its vocabulary.
 
     Args:
         store: other stores, which may be those of the run in another place; None means those of the run.
         trajectories: names or patterns; None means those of the run or, of other stores, all.
+        every_window: whether all windows are scored where the config scores a sample of them.
 
     Raises:
         StoreError: a store is missing, or the stores have another vocabulary than the run.
@@ -44,17 +50,20 @@ def find_ground(
     given: dict[str, Any] = {} if trajectories is None else {"trajectories": trajectories}
     if part == "all":
         given["split"] = AllFrames()
+    is_own = not given
+    if every_window:
+        given["max_eval_windows"] = None
     split: Split = "test" if part == "all" else part
     if store is None or are_stores_of(run.stores, as_list(store)):
         training = run.data(as_list(store))
-        return Ground(run.data(as_list(store), **given) if given else training, split, training)
+        return Ground(run.data(as_list(store), **given) if given else training, split, training, is_own)
     data = run.data(**{"trajectories": None, "weights": None, **given, "store": store})
     _check_vocabulary(run, data)
     try:
-        return Ground(data, split, run.data())
+        return Ground(data, split, run.data(), False)
     except StoreError as error:
         _log.info("the training data are not at hand: %s", error)
-        return Ground(data, split, None)
+        return Ground(data, split, None, False)
 
 
 def as_list(store: str | Sequence[str] | None) -> list[str]:
@@ -111,7 +120,7 @@ def check_alike(runs: Sequence[StoredRun], models: Sequence[Any], ground: Ground
             what = f"(num_clusters, future_horizon) is {sizes[0]} and {size}"
         elif vocabularies_of(run.stores) != vocabularies_of(runs[0].stores):
             what = "their vocabularies differ"
-        elif ground.training is ground.data and describe_splits(run.data(places)) != describe_splits(ground.data):
+        elif ground.is_own and describe_splits(run.data(places)) != describe_splits(ground.data):
             what = "their splits differ, so that one may know what the other is scored on"
         if what:
             raise EmprotError(f"{runs[0].directory} and {run.directory} cannot be averaged: {what}; give runs alike")

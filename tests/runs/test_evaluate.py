@@ -66,6 +66,17 @@ def test_a_run_judged_again_has_the_scores_of_its_result_and_nothing_else_is_wri
     assert capsys.readouterr().err.rstrip().splitlines()[-1].startswith("verdict: ")
 
 
+def test_all_windows_are_scored_where_the_run_scored_a_sample() -> None:
+    train("TrajectoryWindows.max_eval_windows=3")
+    few, all_of_them = (
+        evaluate("Evaluate.run=runs/debug", "Evaluate.scores=[]", f"Evaluate.every_window={value}")
+        for value in (False, True)
+    )
+    assert (few["sampled"]["windows"], few["sampled"]["of"]) == (3, 7)
+    assert "sampled" not in all_of_them
+    assert few["model"] == result()["test"]["model"] != all_of_them["model"]
+
+
 def test_another_split_is_named_in_the_file_and_a_run_that_is_not_finished_is_told(capsys) -> None:
     train()
     Path("runs/debug/result.json").unlink()
@@ -153,7 +164,9 @@ def test_two_runs_are_judged_by_their_mean_probability(capsys) -> None:
     assert all(ours < (a + b) / 2 for ours, a, b in zip(both["model"]["nll_bits"], *alone, strict=True))
     assert evaluate("Evaluate.run=['runs/a', 'runs/a']")["model"]["nll_bits"] == pytest.approx(alone[0], abs=1e-6)
     train("run.directory=runs/c", "ByTime.train=0.75", "ByTime.validation=0.05")
-    assert "their splits differ" in refusal(capsys, "Evaluate.run=['runs/a', 'runs/c']")
+    for every_window in (False, True):
+        own = ["Evaluate.run=['runs/a', 'runs/c']", f"Evaluate.every_window={every_window}"]
+        assert "their splits differ" in refusal(capsys, *own)
     train("run.directory=runs/d", "FUTURE_HORIZON=2")
     assert "(num_clusters, future_horizon) is (256, 4) and (256, 2)" in refusal(
         capsys, "Evaluate.run=['runs/a', 'runs/d']"
