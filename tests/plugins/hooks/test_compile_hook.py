@@ -52,6 +52,17 @@ def test_the_function_that_runs_is_the_compiled_one(make_batch, make_trainer, mo
     assert len(calls) == 3
 
 
+def test_a_loss_that_reads_features_is_kept_from_the_compiler(make_batch, make_trainer, monkeypatch) -> None:
+    kept = []
+    monkeypatch.setattr(torch, "compile", lambda function, mode: function)
+    monkeypatch.setattr(torch.compiler, "disable", lambda call: kept.append(call) or (lambda *given: call(*given)))
+    loss = registry.get("loss", "LinearCrossEntropy")()
+    trainer = make_trainer(registry.get("hook", "Compile")(), loss=loss, max_epochs=1)
+    trainer.fit([make_batch(0)], [make_batch(9)])
+    assert [call.__self__ for call in kept] == [loss]
+    assert trainer.forward_loss.loss.inputs == "features"
+
+
 class Graphs(Hook):
     """Counts the compiled graphs after every step."""
 
