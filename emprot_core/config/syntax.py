@@ -13,8 +13,8 @@ from emprot_core.config.faults import COMMAND_LINE, Fault, Location
 SELECTOR = r"(?:\w+/)*(?:\w+\.)*\w+"
 WORD = re.compile(r"[\w./~][^\s'\"()\[\]{}@%#,;]*")
 """A string without its quotes: fast, cuda:1, runs/x, ~/runs."""
-WORDS = re.compile(r"[\w./~][^\n'\"()\[\]{}@%#,;]*")
-"""The same on the command line, where it may hold spaces: the shell has removed the quotes of 'my file.pdb'."""
+WORDS = re.compile(r"(?:[\w./~*?]|\{\w+\})(?:[^\n'\"()\[\]{}@%#,;]|\{\w+\})*")
+"""The same on the command line: the shell has removed the quotes of 'my file.pdb', '*.xtc' and '{protein}.pdb'."""
 MAX_NESTING = 50
 
 _BLOCK = re.compile(rf"({SELECTOR})\s*:\s*(#.*)?$")

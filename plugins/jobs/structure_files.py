@@ -82,22 +82,25 @@ def write_mmcif(path: Path, coloured: Coloured) -> None:
 
 
 def write_colours(path: Path, structure: Path, coloured: Coloured) -> None:
-    """Write a script for PyMOL (.pml) that loads the structure beside it and colours it; what is unknown is grey."""
+    """Write a script for PyMOL (.pml) that loads the structure beside it and colours it; what is unknown is grey.
+
+    It may be started from any directory, and leaves other structures as they are.
+    """
     known = coloured.values[np.isfinite(coloured.values)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     divisor = _divisor(coloured.values) if structure.suffix == ".pdb" else 1
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in structure.stem)
     lines = [
-        f"# {_one_line(coloured.title)}, {low:.3g} (blue) to {high:.3g} (red); grey: unknown",
-        f"load {structure.name}",
-        "hide everything",
-        "show cartoon",
-        "set cartoon_trace_atoms, 1",
-        f"spectrum b, blue_white_red, minimum={low / divisor:.6g}, maximum={high / divisor:.6g}",
-        "color grey60, q < 0.5",
+        f"# {_one_line(coloured.title)}, {low:.3g} (blue) to {high:.3g} (red), grey: unknown",
+        "/import os",
+        f"/cmd.load(os.path.join(os.path.dirname(__script__), {structure.name!r}), {name!r})",
+        f"as cartoon, %{name}",
+        f"set cartoon_trace_atoms, 1, %{name}",
+        f"spectrum b, blue_white_red, %{name}, minimum={low / divisor:.6g}, maximum={high / divisor:.6g}",
+        f"color grey60, %{name} and q < 0.5",
         "orient",
-        "",
     ]
-    write_atomically(path, "\n".join(lines).encode())
+    write_atomically(path, "\n".join([*lines, ""]).encode())
 
 
 def _unfit(coloured: Coloured) -> str:
@@ -127,8 +130,8 @@ def _divisor(values: np.ndarray) -> int:
 
 
 def _one_line(title: str) -> str:
-    """A title as one line: what came after a line break in the name of a trajectory would be a command of PyMOL."""
-    return " ".join(title.split())
+    """A title as one line: what follows a line break or a ; in the name of a trajectory would be a command of PyMOL."""
+    return " ".join(title.replace(";", ",").split())
 
 
 def _quoted(text: str) -> str:

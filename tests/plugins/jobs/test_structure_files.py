@@ -130,18 +130,25 @@ def test_signs_of_mmcif_may_stand_in_the_name_of_a_chain(tmp_path, sign):
 
 
 def test_the_name_of_a_trajectory_cannot_add_a_line(tmp_path):
-    sly = odd()._replace(title="change probability\npython\nprint(1)")
+    sly = odd()._replace(title="change probability\npython\nprint(1); print(2)")
     for write in (write_pdb, write_mmcif):
         write(tmp_path / "x", sly)
         assert "\npython" not in (tmp_path / "x").read_text().lower()
     write_colours(tmp_path / "x.pml", tmp_path / "x.pdb", sly)
     assert "\npython" not in (tmp_path / "x.pml").read_text()
+    assert ";" not in (tmp_path / "x.pml").read_text()  # PyMOL runs what follows one, in a comment too
 
 
 def test_the_script_colours_what_is_known(coloured, tmp_path):
-    write_colours(tmp_path / "x.pml", tmp_path / "x.pdb", coloured)
+    write_colours(tmp_path / "x.pml", tmp_path / "x-1.pdb", coloured)
     text = (tmp_path / "x.pml").read_text()
-    assert "load x.pdb" in text
+    assert "/cmd.load(os.path.join(os.path.dirname(__script__), 'x-1.pdb'), 'x_1')" in text
     known = coloured.values[np.isfinite(coloured.values)]
     assert f"minimum={known.min():.6g}, maximum={known.max():.6g}" in text
-    assert "color grey60, q < 0.5" in text
+    assert "color grey60, %x_1 and q < 0.5" in text
+
+
+def test_the_script_leaves_other_structures_as_they_are(coloured, tmp_path):
+    write_colours(tmp_path / "x.pml", tmp_path / "x.pdb", coloured)
+    commands = [line for line in (tmp_path / "x.pml").read_text().splitlines() if line[0] not in "#/"]
+    assert [command for command in commands if "%x" not in command] == ["orient"]
