@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from emprot_core.registry import failures
 from pages import ROOT, SITE
 from pages.links import broken_links, loaded_from_elsewhere
 from pages.sources import write_sources
@@ -28,6 +29,9 @@ def main() -> int:
         import zensical  # noqa: F401
     except ImportError:
         print("the site needs zensical; install the extra: pip install -c constraints.txt '.[docs]'", file=sys.stderr)
+        return FAILED
+    if missing := failures():
+        print(*(f"the reference would lack {name}: {error}" for name, error in missing.items()), file=sys.stderr)
         return FAILED
     write_sources(SITE / "source")
     if not build():

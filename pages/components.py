@@ -98,6 +98,8 @@ def _bindings(entry: Entry, known: list[Parameter]) -> Iterator[str]:
             yield f"{name} = ...  # required"
         elif is_literal(parameter.default):
             yield assignment(name, parameter.default)
+        else:
+            yield f"# {name} is {default_text(parameter.default)} by default"
 
 
 def _type(parameter: Parameter) -> str:

@@ -24,7 +24,7 @@ def check_sizes(model: Any) -> None:
         raise broken(model, "a torch.nn.Module", model, "derive the class from torch.nn.Module")
     for name in ("num_clusters", "future_horizon"):
         is_size = lambda value: isinstance(value, int) and value > 0  # noqa: E731
-        check_attribute(model, name, "an int above 0", is_size, f"set self.{name} in __init__")
+        check_attribute(model, name, "an int above 0", is_size, f"bind {name} to one, or set self.{name} in __init__")
 
 
 def check_model(model: nn.Module, batch: Batch, reads_features: bool) -> Outputs:

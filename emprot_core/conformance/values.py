@@ -31,13 +31,13 @@ def check_tensor(component: Any, name: str, value: Any, axes: dict[str, int]) ->
     Raises:
         ContractBroken: it is no tensor, or has another shape.
     """
-    wanted = f"({', '.join(axes)}{',' * (len(axes) == 1)})"
     sizes = tuple(axes.values())
+    wanted = f"({', '.join(axes)}{',' * (len(axes) == 1)}) = {sizes}, where {AXES}" if axes else "(), one number"
     if not isinstance(value, Tensor):
-        raise broken(component, f"{name} to be a tensor {wanted} = {sizes}", value, "give a torch.Tensor")
+        raise broken(component, f"{name} to be a tensor {wanted}", value, "give a torch.Tensor")
     if tuple(value.shape) != sizes:
         change = _change(tuple(value.shape), axes)
-        raise broken(component, f"{name} of shape {wanted} = {sizes}, where {AXES}", value, change)
+        raise broken(component, f"{name} of shape {wanted}", value, change)
     return value
 
 
@@ -67,5 +67,5 @@ def _change(got: tuple[int, ...], axes: dict[str, int]) -> str:
     if len(got) == len(sizes) and wrong == ["C"]:
         return "give one number for each class of the vocabulary (num_clusters)"
     if len(got) != len(sizes):
-        return f"give it {len(sizes)} axes"
+        return f"give it {len(sizes)} axes" if sizes else "add up what it holds, with .sum()"
     return f"correct the axis {wrong[0]}"

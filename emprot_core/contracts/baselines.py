@@ -45,11 +45,10 @@ class GivesProbabilities(Protocol):
 class Baseline(Forecaster, Protocol):
     """A forecast without gradient training, fitted on the training windows only unless its docstring says otherwise.
 
-    Two class attributes may be left out, and are False then:
-
-    same_protein (bool): it knows single residues from training, so it means something only on proteins of the training
-        split. On others it falls back to what all residues have in common.
-    always_shown (bool): a table of results that leaves some baselines out shows this one all the same.
+    The class attributes same_protein and always_shown (bool) may be left out, and are False then. A baseline with
+    same_protein knows single residues from training, so it means something only on proteins of the training split. On
+    others it falls back to what all residues have in common. The gain over one with always_shown has columns of its
+    own in the table of results, whichever baseline is the best.
     """
 
     def fit(self, train: Iterable[Batch], validation: Iterable[Batch], num_clusters: int) -> None: ...

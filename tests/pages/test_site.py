@@ -58,6 +58,20 @@ def test_every_part_and_every_parameter_has_its_place_and_meaning_in_the_referen
             assert re.search(rf"^`{name}`.*\n{re.escape(meaning)}$", section, re.MULTILINE), f"{entry.name}.{name}"
 
 
+def test_the_reference_says_what_a_loss_reads_and_gives(generated) -> None:
+    page = generated["reference/python.md"]
+    for line in (
+        "    input_cluster_ids: Tensor  # (B, T, N) long, the history, MISSING_ID where unknown",
+        "    times: Tensor  # (B, T) float, ns; zeros where unknown",
+        "    weight: Tensor  # () float32, the sum of the weights applied",
+        "    def __call__(self, outputs: Outputs, batch: Batch) -> LossTerms: ...",
+    ):
+        assert line in page.splitlines()
+    assert "\nOutputs of a model by name: cluster\\_logits (B, F, N, C)" in page
+    assert "(*args, **kwargs)" not in page
+    assert "### _" not in page
+
+
 def test_a_page_of_the_reference_has_each_anchor_once(generated) -> None:
     for name, text in generated.items():
         anchors = re.findall(r"\{ #(\S+) \}", text)

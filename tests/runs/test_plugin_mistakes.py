@@ -196,7 +196,7 @@ MISTAKES = [
     (LOSS, '"logits"\n', '"logit"\n', '"logits" or "features", got \'logit\''),
     (LOSS, '"logits"\n', '"features"\n', r"KeyError"),
     (LOSS, TERMS, "return nll.sum()", r"expected LossTerms\(sum, weight, scores\), got a tensor"),
-    (LOSS, "nll.sum(), mask", "nll, mask", r"expected sum of shape \(\)"),
+    (LOSS, "nll.sum(), mask", "nll, mask", r"expected sum of shape \(\), one number, .*; add up what it holds, with .sum\(\)"),
     (LOSS, "mask.sum().float()", "torch.zeros(())", "expected a weight above 0"),
     (LOSS, "nll.sum(), mask", "nll.sum().detach(), mask", "from which gradients reach the model"),
     (LOSS, "TokenScores(mask, nll.detach(), logits.argmax(-1))", "None", "expected scores to be TokenScores"),
