@@ -22,7 +22,7 @@ def test_the_last_line_is_the_verdict_and_result_json_says_what_it_rests_on(caps
     lines = capsys.readouterr().err.rstrip().splitlines()
     assert lines[-1] == "verdict: worse than interpolated, the best baseline, at every horizon"
     assert "runs/debug/result.json" in lines[-2]
-    assert "emprot-run --gin_file=experts.gin" in lines[-3]
+    assert "--gin_file=experts.gin and another run.directory" in lines[-3]
     assert "train longer, with Trainer.max_steps=24" in lines[-4]
     assert "splits  train: P28222 (165 frames)" in lines[2]
     assert lines[-1] in Path("runs/debug/run.log").read_text()
