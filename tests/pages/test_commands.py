@@ -39,6 +39,10 @@ def test_a_command_about_runs_ends_well(command: str, trained: Path, own_registr
     arguments = shlex.split(command.split(" > ")[0].replace("--step 120", "--step 3"))[1:]
     if "--check_plugin" in arguments:
         assert main(["--new_plugin", "my_lab", "--kind", "loss"]) == 0
+        for block in blocks("python"):  # modules that a page writes
+            if name := re.match(r"# (my_\w+\.py)\n", block.text):
+                Path(name[1]).write_text(block.text)
+        monkeypatch.syspath_prepend(".")
     monkeypatch.syspath_prepend("my_lab/src" if Path("my_lab/src").is_dir() else "my_lab")
     assert main(arguments) == 0
 
