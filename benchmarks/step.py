@@ -72,7 +72,7 @@ def measure(case: Case, device_name: str) -> dict[str, Any]:
         torch.use_deterministic_algorithms(True)
     works, num_parameters = make_works(case, device)
     peak = peak_memory_mb(works["whole step"], device)
-    with FlopCounterMode(display=False, custom_mapping=FLOPS | {torch.ops.aten.addmm: flops_of_addmm}) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FLOPS) as counter:
         works["whole step"]()
     flops = counter.get_total_flops()
     seconds = interleaved(works, case.num_repeats, device)
@@ -97,11 +97,6 @@ def measure(case: Case, device_name: str) -> dict[str, Any]:
         share = record["ratios"]["share of the matrix product's rate (MFU)"]
         record["targets"] = [target_on_cuda(MFU, share)]
     return record
-
-
-def flops_of_addmm(_: torch.Size, a_shape: torch.Size, b_shape: torch.Size, *__: Any, **___: Any) -> int:
-    """For torch's FlopCounterMode, whose own formula does not take a dtype of the result."""
-    return 2 * a_shape.numel() * b_shape[1]
 
 
 class Step:

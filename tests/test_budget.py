@@ -15,16 +15,16 @@ from places import CORE, PLUGINS, ROOT
 MAX_LINES_IN_A_FILE = 200
 MAX_CODE_LINES_IN_A_FUNCTION = 40
 MAX_CODE_LINES = {
-    "emprot_core": 9080,
+    "emprot_core": 9085,
     "emprot_core/checkpoint": 213,
     "emprot_core/config": 1693,
     "emprot_core/data": 1097,
     "emprot_core/evaluation": 1105,
     "emprot_core/hooks": 156,
     "emprot_core/jobs": 2067,
-    "emprot_core/kernels": 151,
+    "emprot_core/kernels": 156,
     "emprot_core/training": 679,
-    "plugins": 10878,
+    "plugins": 10879,
 }
 NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 FILES = sorted(path for folder in (CORE, PLUGINS, ROOT / "benchmarks", ROOT / "pages") for path in folder.rglob("*.py"))

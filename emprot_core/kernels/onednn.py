@@ -73,7 +73,14 @@ def flops_of_product(a_shape: torch.Size, b_shape: torch.Size, *_: Any, out_shap
     return 2 * a_shape.numel() * b_shape[0]
 
 
-FLOPS = {torch.ops.mkldnn._linear_pointwise: flops_of_product} if _HAS_ONEDNN else {}
+def flops_of_addmm(_: torch.Size, a_shape: torch.Size, b_shape: torch.Size, *__: Any, **___: Any) -> int:
+    """The FLOPs of torch's addmm; torch's own formula fails where the result has a dtype of its own."""
+    return 2 * a_shape.numel() * b_shape[1]
+
+
+FLOPS: dict[Any, Any] = {torch.ops.aten.addmm: flops_of_addmm}
+if _HAS_ONEDNN:
+    FLOPS[torch.ops.mkldnn._linear_pointwise] = flops_of_product
 """What to pass to FlopCounterMode as custom_mapping."""
 
 

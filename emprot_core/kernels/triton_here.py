@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from subprocess import SubprocessError
 
 import torch
 
@@ -22,7 +23,7 @@ def triton_runs(device: str = "cuda") -> bool:
             pass
 
         triton.jit(nothing)[(1,)](torch.zeros(1, device=device))
-    except Exception as error:  # whatever it is, torch's own kernels do
+    except (ImportError, OSError, RuntimeError, SubprocessError) as error:  # no Triton, no compiler, or it fails
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         _log.warning(
             "Triton builds no kernel here, so slower ones of torch are used; it needs gcc and Python.h (Debian: "

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .short import token_major
+from .blockwise import token_major
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -92,21 +92,21 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v over the keys that the mask allows, as `token_major` of q.
+    """softmax(q k^T / sqrt(d)) v over the keys that the mask allows, stored as blockwise.token_major.
 
     Args:
         q: (batch, heads, queries, d).
         k, v: (batch, heads, keys, d).
         mask: bool, broadcasts to (batch, heads, queries, keys), or None.
     """
-    out = token_major(q)
+    out = token_major(q, q.shape[2])
     _launch(_forward, (q, k, v), mask, (out,))
     return out
 
 
 def backward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of q, k and v, each as `token_major`; `grad` is that of `forward`."""
-    grads = token_major(q), token_major(k), token_major(v)
+    """The gradients of q, k and v, stored alike; `grad` is that of `forward`."""
+    grads = token_major(q, q.shape[2]), token_major(k, k.shape[2]), token_major(v, v.shape[2])
     _launch(_backward, (q, k, v, grad), mask, grads)
     return grads
 

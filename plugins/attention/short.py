@@ -10,6 +10,8 @@ from torch.autograd.function import once_differentiable
 from emprot_core.kernels import sdpa, triton_runs
 from emprot_core.registry import register
 
+from .blockwise import token_major
+
 LONGEST = 64
 """The most queries or keys that one program holds."""
 _MOST_BYTES = 1 << 14
@@ -67,11 +69,6 @@ class _Short(Function):
         return *_backward(q, k, v, mask, grad), None
 
 
-def token_major(x: Tensor) -> Tensor:
-    """An empty tensor of the shape (batch, heads, tokens, d) of x; in memory it is (batch, tokens, heads, d)."""
-    return x.new_empty(x.shape[0], x.shape[2], x.shape[1], x.shape[3]).transpose(1, 2)
-
-
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor? mask"
 _attend = torch.library.custom_op("emprot::short_attention", _forward, mutates_args=(), schema=f"({_INPUTS}) -> Tensor")
 _gradients = torch.library.custom_op(
@@ -80,8 +77,10 @@ _gradients = torch.library.custom_op(
     mutates_args=(),
     schema=f"({_INPUTS}, Tensor grad) -> (Tensor, Tensor, Tensor)",
 )
-_attend.register_fake(lambda q, k, v, mask: token_major(q))
-_gradients.register_fake(lambda q, k, v, mask, grad: (token_major(q), token_major(k), token_major(v)))
+_attend.register_fake(lambda q, k, v, mask: token_major(q, q.shape[2]))
+_gradients.register_fake(
+    lambda q, k, v, mask, grad: (token_major(q, q.shape[2]), token_major(k, k.shape[2]), token_major(v, v.shape[2]))
+)
 _attend.register_autograd(
     lambda ctx, grad: (*_gradients(*ctx.saved_tensors, grad), None),
     setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),

@@ -15,16 +15,15 @@ _log = logging.getLogger("emprot")
 class Compile(Hook):
     """Compiles model, loss and metrics together with torch.compile, for training and validation.
 
-    A loss that reads features is left as it is: it has kernels of its own, and the number of its chunks differs from
-    batch to batch, for each of which torch would compile anew.
+    A loss that reads features is left as it is: it has products and kernels of its own, which the compiler cannot read.
 
     The first steps are slow because they include the compilation. A batch with another number of residues triggers
     another one, until torch compiles for any number. Results differ in the last digits from those of a run without this
     hook. On a CPU it needs a C++ compiler.
 
     Measure before you keep it. The step of base.gin takes 1.08 times as long with it on a CPU, and a step of the GPCR's
-    size (D = 512, 50,000 classes) runs 1.25 times as fast with it on an H200. There the step of base.gin, which is all
-    launches, runs 2.9 times as fast with the mode "reduce-overhead".
+    size (D = 512, 50,000 classes) runs 1.25 times as fast with it on an H200. There a step of base.gin's
+    size runs 2.9 times as fast with the mode "reduce-overhead".
     """
 
     def __init__(self, mode: str | None = None):

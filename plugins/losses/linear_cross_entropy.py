@@ -70,7 +70,7 @@ class LinearCrossEntropy:
         by_horizon = mask.transpose(0, 1)
         position = torch.arange(mask.numel(), device=mask.device).view_as(mask).transpose(0, 1)[by_horizon]
         rows = Rows(position, targets.flatten()[position], applied.flatten()[position], by_horizon.sum((1, 2)).tolist())
-        chunk_rows = self.chunk_rows or most_rows(len(weight), features)
+        chunk_rows = self.chunk_rows or _most_rows(len(weight), features)
         loss_sum, nll, predicted = chunked_cross_entropy(features, weight, bias, rows, self.label_smoothing, chunk_rows)
         scores = TokenScores(
             mask,
@@ -80,7 +80,7 @@ class LinearCrossEntropy:
         return LossTerms(loss_sum, applied.sum(), scores)
 
 
-def most_rows(num_classes: int, features: Tensor) -> int:
+def _most_rows(num_classes: int, features: Tensor) -> int:
     """The rows of a chunk."""
     if features.is_cuda:
         return max(1, MAX_CHUNK_BYTES_ON_CUDA // (num_classes * product_dtype(features).itemsize))

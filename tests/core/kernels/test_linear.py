@@ -40,6 +40,13 @@ def takes_onednn(x: Tensor, weight: Tensor) -> bool:
     return flops(lambda: linear(x, weight), mapping={}) == 0
 
 
+def test_a_product_with_a_bias_is_counted_also_where_its_result_has_another_dtype() -> None:
+    row, a, b = normal(5), normal(4, 6), normal(6, 5)
+    assert flops(lambda: torch.addmm(row, a, b)) == 2 * 4 * 6 * 5
+    shapes = (row.shape, a.shape, b.shape)  # as the counter calls it for a dtype of the result, which only CUDA takes
+    assert FLOPS[torch.ops.aten.addmm](*shapes, torch.float32, out_shape=torch.Size((4, 5))) == 2 * 4 * 6 * 5
+
+
 @pytest.mark.parametrize("shape", [(6,), (5, 6), (3, 5, 6), (2, 3, 5, 6)])
 @pytest.mark.parametrize("num_outputs", [3, 9])
 @pytest.mark.parametrize("has_bias", [True, False])
